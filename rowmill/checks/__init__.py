@@ -1,0 +1,1 @@
+"""Plugins: rules over rows."""

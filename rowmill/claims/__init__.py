@@ -1,0 +1,1 @@
+"""The claims line of work."""

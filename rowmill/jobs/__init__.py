@@ -1,0 +1,1 @@
+"""Submit, run, steer and sweep jobs; their progress and results."""

@@ -1,0 +1,1 @@
+"""Plugins: what a row means."""

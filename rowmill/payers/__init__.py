@@ -1,0 +1,1 @@
+"""Plugins: connectors to payers."""

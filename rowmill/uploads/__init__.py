@@ -1,0 +1,1 @@
+"""Receive, inspect and purge files."""
