@@ -1,1 +1,5 @@
 """Bytes at rest; no Django."""
+
+from rowmill.storage.local import LocalStorage
+
+__all__ = ["LocalStorage"]

@@ -1,0 +1,30 @@
+"""Who may call the API: members of an org; an auditor only reads."""
+
+from __future__ import annotations
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from rowmill.errors import NotFound
+from rowmill.orgs import Caller, find_caller
+
+
+class MemberOfOrg(BasePermission):
+    """Needs a sign-in and an org; puts the caller on the request."""
+
+    message = "You need to sign in."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Tell whether the request may go on."""
+        if not request.user or not request.user.is_authenticated:
+            return False
+        try:
+            request.caller = find_caller(request.user, request.session.get("org_id"))  # type: ignore[attr-defined]
+        except NotFound:
+            return False
+        caller: Caller = request.caller  # type: ignore[attr-defined]
+        if request.method in SAFE_METHODS or caller.may_write:
+            return True
+        self.message = "An auditor reads and changes nothing."
+        return False

@@ -1,0 +1,42 @@
+"""Tables, constraints and state words. No verbs, no I/O."""
+
+from rowmill.models.intake import FindingRecord, Upload, UploadState
+from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
+from rowmill.models.trail import AuditEvent
+from rowmill.models.work import (
+    FINAL_STATES,
+    LIVE_STATES,
+    OPEN_STATES,
+    Batch,
+    BatchState,
+    IdempotencyKey,
+    Job,
+    JobState,
+    OutcomeState,
+    Result,
+)
+
+__all__ = [
+    "FINAL_STATES",
+    "LIVE_STATES",
+    "OPEN_STATES",
+    "AuditEvent",
+    "Batch",
+    "BatchState",
+    "FindingRecord",
+    "IdempotencyKey",
+    "Invitation",
+    "Job",
+    "JobState",
+    "Membership",
+    "Org",
+    "OutcomeState",
+    "PayerAccount",
+    "Practice",
+    "Result",
+    "Role",
+    "SignInLink",
+    "Upload",
+    "UploadState",
+    "User",
+]

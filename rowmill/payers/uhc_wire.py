@@ -1,0 +1,187 @@
+"""What goes over the wire to UnitedHealthcare: the inquiry's body, and a claim read out of its answer.
+
+Source: Optum Real "Claim Inquiry API" 1.0.0 (OpenAPI, developer.optum.com), facts/payers.md §1A.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from rowmill.contracts import Claim, Inquiry
+from rowmill.errors import PayerError
+from rowmill.payers.statuses import (
+    APPLICATION_DOWN,
+    BAD_QUESTION,
+    NOT_FOUND,
+    NOT_RESPONDING,
+    SYSTEM_DOWN,
+    Part,
+    normalize_status,
+)
+
+OPERATION: Final = "searchClaim"
+MAX_RANGE_DAYS: Final = 90
+# Only what CLAIM_STATUS needs (minimum necessary): no diagnoses, no lines, no addresses.
+STATUS_QUERY: Final = """\
+query searchClaim($searchClaimInput: SearchClaimInput!) {
+  searchClaim(searchClaimInput: $searchClaimInput) {
+    claims {
+      claimNumber
+      claimStatus
+      member { subscriberId memberId firstName lastName dateOfBirth }
+      claimEvents { processedDate serviceStartDate serviceEndDate }
+      claimLevelTotalAmount {
+        totalBilledChargeAmount totalAllowedAmount totalPaidAmount totalPatientResponsibilityAmount
+      }
+      payments { paymentNumber }
+      claimStatusCrosswalkData { claim507Code claim508Code adjudicatedClaimSuffixCode }
+    }
+    pagination { hasMoreRecords nextPageToken }
+  }
+}"""
+_AMOUNT = re.compile(r"-?\d{1,13}(\.\d{1,4})?")
+
+
+def inquiry_body(inquiry: Inquiry, payer_id: str) -> dict[str, Any]:
+    """Build the GraphQL body that asks for one claim by its number.
+
+    Raises: PayerError when the dates cannot be asked.
+    """
+    search = {"payerId": payer_id, "claimNumber": inquiry.claim_number}
+    dates = search_range(inquiry)
+    if dates:
+        search["serviceStartDate"], search["serviceEndDate"] = (f"{day:%m/%d/%Y}" for day in dates)
+    return {"operationName": OPERATION, "query": STATUS_QUERY, "variables": {"searchClaimInput": search}}
+
+
+def search_range(inquiry: Inquiry) -> tuple[date, date] | None:
+    """Give the days of service to search, None where the inquiry names none.
+
+    Units: both ends inclusive. One end alone is widened to the longest range the payer takes.
+    Raises: PayerError DATE_OUT_OF_RANGE when the range is reversed or too long.
+    """
+    widest = timedelta(days=MAX_RANGE_DAYS - 1)
+    start, end = inquiry.first_service_on, inquiry.last_service_on
+    if start is None:
+        if end is None:
+            return None
+        start = end - widest
+    elif end is None:
+        end = start + widest
+    if end < start:
+        raise PayerError("DATE_OUT_OF_RANGE", "row", "The last day of service lies before the first.")
+    if end - start > widest:
+        raise PayerError("DATE_OUT_OF_RANGE", "row", f"UHC searches at most {MAX_RANGE_DAYS} days of service at once.")
+    return start, end
+
+
+def read_claim(data: object) -> Claim | None:
+    """Read one claim; None where its status says that there is no such claim.
+
+    Raises: PayerError where the status says that the payer's own systems did not answer, or the claim is no object.
+    """
+    if not isinstance(data, Mapping):
+        raise PayerError("BAD_RESPONSE", "world", "UHC's answer has another shape than agreed.")
+    member, events, totals = (_object(data, name) for name in ("member", "claimEvents", "claimLevelTotalAmount"))
+    parts = _parts(data)
+    _raise_for_parts(parts)
+    words = _text(data, "claimStatus")
+    status = normalize_status(words, parts)
+    if status == NOT_FOUND:
+        return None
+    return Claim(
+        claim_number=_text(data, "claimNumber"),
+        status=status,
+        status_text=words,
+        category_code=parts[0].category_code if parts else "",
+        status_code=parts[0].status_code if parts else "",
+        first_name=_text(member, "firstName"),
+        last_name=_text(member, "lastName"),
+        date_of_birth=read_date(member.get("dateOfBirth")),
+        subscriber_id=_text(member, "subscriberId") or _text(member, "memberId"),
+        total_charged=read_amount(totals.get("totalBilledChargeAmount")),
+        total_allowed=read_amount(totals.get("totalAllowedAmount")),
+        total_paid=read_amount(totals.get("totalPaidAmount")),
+        patient_responsibility=read_amount(totals.get("totalPatientResponsibilityAmount")),
+        processed_on=read_date(events.get("processedDate")),
+        first_service_on=read_date(events.get("serviceStartDate")),
+        last_service_on=read_date(events.get("serviceEndDate")),
+        check_number=_check_number(data),
+        parts=tuple(_part_as_dict(part) for part in parts) if len(parts) > 1 else (),
+    )
+
+
+def read_amount(value: object) -> Decimal | None:
+    """Read an amount; None where there is none or it is no number, such as a masked "10XXX.89"."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        return None
+    text = str(value).strip().removeprefix("$").replace(",", "")
+    return Decimal(text) if _AMOUNT.fullmatch(text) else None
+
+
+def read_date(value: object) -> date | None:
+    """Read a date written MM/DD/YYYY (or as ISO); None where there is none."""
+    if not isinstance(value, str):
+        return None
+    for form in ("%m/%d/%Y", "%Y-%m-%d"):
+        try:
+            return datetime.strptime(value.strip()[:10], form).date()
+        except ValueError:
+            continue
+    return None
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    """Give a text field, "" where it is null or missing."""
+    value = data.get(name)
+    return str(value).strip() if isinstance(value, str | int) else ""
+
+
+def _object(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Give a nested object, an empty one where it is null or missing."""
+    value = data.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Give the objects of a list, none where it is null or missing."""
+    value = data.get(name)
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _parts(data: Mapping[str, Any]) -> list[Part]:
+    """Read the statuses of a claim, one for each part of a split one."""
+    return [
+        Part(
+            suffix=_text(item, "adjudicatedClaimSuffixCode"),
+            category_code=_text(item, "claim507Code").upper(),
+            status_code=_text(item, "claim508Code"),
+        )
+        for item in _objects(data, "claimStatusCrosswalkData")
+    ]
+
+
+def _raise_for_parts(parts: list[Part]) -> None:
+    """Raise for the status codes that are the payer's trouble and not the claim's."""
+    for part in parts:
+        if part.category_code in SYSTEM_DOWN or part.status_code == APPLICATION_DOWN:
+            raise PayerError("PAYER_UNAVAILABLE", "world", "UHC's claim system is not available.")
+        if part.category_code in NOT_RESPONDING:
+            raise PayerError("PAYER_TIMEOUT", "world", "UHC's claim system did not answer in time.")
+        if part.category_code in BAD_QUESTION:
+            raise PayerError("INVALID_REQUEST", "row", "UHC cannot answer this inquiry as it was asked.")
+
+
+def _check_number(data: Mapping[str, Any]) -> str:
+    """Give the numbers of the checks that paid the claim, each once."""
+    numbers = [_text(payment, "paymentNumber") for payment in _objects(data, "payments")]
+    return " ".join(dict.fromkeys(number for number in numbers if number))
+
+
+def _part_as_dict(part: Part) -> dict[str, str]:
+    """Give a part as the contract's Claim carries it."""
+    return {"suffix": part.suffix, "category_code": part.category_code, "status_code": part.status_code}

@@ -1,0 +1,130 @@
+"""Reads the environment: every setting Rowmill knows, with its default and what it is for (documented in docs/settings.md)."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rowmill.errors import ConfigError
+
+
+def _boolean(text: str) -> bool:
+    """Read yes/no in its usual spellings."""
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"", "0", "false", "no", "off"}:
+        return False
+    raise ValueError("it takes yes or no")
+
+
+def _words(text: str) -> list[str]:
+    """Split at commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _plugins(text: str) -> dict[str, str]:
+    """Read `slug=dotted.path,slug=dotted.path`."""
+    return dict(word.split("=", 1) for word in _words(text))  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable: its name, its default as text, how it is read, and one sentence of help."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("ROWMILL_DATA_DIR", "rowmill-data", Path, "Folder for the database, files and keys of the embedded default."),
+    Setting("DATABASE_URL", "", str, "Database; empty means SQLite in the data directory."),
+    Setting("SECRET_KEY", "", str, "Signs sessions and tokens; empty means one made at first start in the data directory."),
+    Setting("ROWMILL_ENCRYPTION_KEY", "", str, "Base64 of 32 bytes that wraps every org's data key; empty means one made at first start."),
+    Setting("ROWMILL_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _words, "Host names that the server answers to."),
+    Setting("ROWMILL_BASE_URL", "http://127.0.0.1:8000", str, "Address of this installation as people type it; used in e-mails."),
+    Setting("ROWMILL_HTTPS", "no", _boolean, "Set to yes behind TLS: secure cookies, HSTS, trust of X-Forwarded-Proto."),
+    Setting("ROWMILL_DEBUG", "no", _boolean, "Django's debug mode; never with real data."),
+    Setting("ROWMILL_LOG_LEVEL", "INFO", str, "DEBUG, INFO, WARNING or ERROR."),
+    Setting("ROWMILL_TIME_ZONE", "UTC", str, "Zone in which pages show times."),
+    Setting("ROWMILL_ADMIN_EMAIL", "", str, "E-mail address of the first admin, made at start."),
+    Setting("ROWMILL_ADMIN_PASSWORD", "", str, "Password of the first admin; empty means a one-time sign-in link is printed."),
+    Setting("ROWMILL_ORG_NAME", "My organisation", str, "Name of the first org, made at start."),
+    Setting("ROWMILL_MAX_UPLOAD_BYTES", str(10 * 1024 * 1024), int, "Largest file that a whole POST takes, in bytes."),
+    Setting("ROWMILL_MIN_FREE_BYTES", str(500 * 1024 * 1024), int, "Below this much free disk, uploads get 507 and jobs wait."),
+    Setting("ROWMILL_CONCURRENCY", "8", int, "Batches that one process works on at a time."),
+    Setting("ROWMILL_POLL_SECONDS", "1.0", float, "How often an idle runner looks for work without a ring."),
+    Setting("ROWMILL_SWEEP_SECONDS", "5.0", float, "How often the sweeper looks for expired leases and jobs to settle."),
+    Setting("ROWMILL_LEASE_SECONDS", "0", int, "Length of a batch's lease; 0 means the kind's own."),
+    Setting("ROWMILL_INSPECT_MEMORY_BYTES", str(1024 * 1024 * 1024), int, "Memory that the child which reads a file may use."),
+    Setting("ROWMILL_INSPECT_SECONDS", "300", int, "Time that the child which reads a file may take."),
+    Setting("ROWMILL_DUPLICATE_HOURS", "24", int, "For how long the same bytes again are held back as a duplicate."),
+    Setting("ROWMILL_SESSION_IDLE_MINUTES", "30", int, "A browser session ends after this long without a click."),
+    Setting("ROWMILL_ACCESS_TOKEN_MINUTES", "10", int, "Life of an API access token."),
+    Setting("ROWMILL_REFRESH_TOKEN_HOURS", "12", int, "Life of an API refresh token."),
+    Setting("ROWMILL_EMAIL_URL", "", str, "smtp://user:password@host:port (smtps for TLS); empty writes mail to files in the data directory."),
+    Setting("ROWMILL_EMAIL_FROM", "rowmill@localhost", str, "Sender of e-mails."),
+    Setting("ROWMILL_KINDS", "", _plugins, "More kinds: slug=dotted.path, separated by commas."),
+    Setting("ROWMILL_PAYERS", "", _plugins, "More payers: slug=dotted.path, separated by commas."),
+    Setting("ROWMILL_CHECKS", "", _plugins, "More checks: slug=dotted.path, separated by commas."),
+)
+_BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+
+def env(name: str) -> Any:
+    """Give a setting's value from the environment or its default.
+
+    Raises: ConfigError with the setting's name and what it takes.
+    """
+    setting = _BY_NAME[name]
+    text = os.environ.get(name, setting.default)
+    try:
+        return setting.parse(text)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{name} cannot be read: {error}. It is: {setting.help}") from error
+
+
+def kept_secret(folder: Path, name: str, given: str) -> str:
+    """Give a secret from the environment, or the one kept in a file of mode 0600, made when it is missing.
+
+    Again: gives the same.
+    """
+    if given:
+        return given
+    path = folder / name
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = base64.b64encode(secrets.token_bytes(32)).decode()
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        file.write(made + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return made
+
+
+def use_sound_sqlite() -> None:
+    """Put the bundled SQLite in the place of the system's, before Django imports it.
+
+    Source: SQLite older than 3.51.3 can corrupt a database in WAL mode (docs/adr/0003-sqlite.md).
+    """
+    if "pysqlite3" in sys.modules:
+        return
+    try:
+        import pysqlite3  # noqa: PLC0415
+    except ImportError:
+        return
+    sys.modules["sqlite3"] = pysqlite3
+    sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2

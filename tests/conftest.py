@@ -1,0 +1,54 @@
+"""Fixtures: a data directory of the run's own; Alice (admin of acme), Bob (member), Ada (auditor), Charlie (of another org)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+_DATA = tempfile.TemporaryDirectory(prefix="rowmill-tests-")
+os.environ["ROWMILL_DATA_DIR"] = _DATA.name
+for name in ("DATABASE_URL", "ROWMILL_ADMIN_EMAIL", "ROWMILL_ADMIN_PASSWORD"):
+    os.environ.pop(name, None)
+
+
+@dataclass
+class People:
+    """The orgs and people of the tests; every password is `correct-horse-battery`."""
+
+    acme: object
+    other: object
+    alice: object
+    bob: object
+    ada: object
+    charlie: object
+
+
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_caches() -> Iterator[None]:
+    from rowmill import orgs
+
+    orgs.org_sealer.cache_clear()
+    yield
+    orgs.org_sealer.cache_clear()
+
+
+@pytest.fixture
+def people(db: None) -> People:
+    from rowmill.orgs import add_member, create_org
+
+    acme, other = create_org("acme"), create_org("other clinic")
+    return People(
+        acme=acme,
+        other=other,
+        alice=add_member(acme, "alice@acme.test", "admin", PASSWORD),
+        bob=add_member(acme, "bob@acme.test", "member", PASSWORD),
+        ada=add_member(acme, "ada@acme.test", "auditor", PASSWORD),
+        charlie=add_member(other, "charlie@other.test", "admin", PASSWORD),
+    )
