@@ -1,6 +1,7 @@
 """Tables, constraints and state words. No verbs, no I/O."""
 
 from rowmill.models.intake import FindingRecord, Upload, UploadState
+from rowmill.models.limits import AttemptCount
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
 from rowmill.models.trail import AuditEvent
 from rowmill.models.work import (
@@ -20,6 +21,7 @@ __all__ = [
     "FINAL_STATES",
     "LIVE_STATES",
     "OPEN_STATES",
+    "AttemptCount",
     "AuditEvent",
     "Batch",
     "BatchState",
