@@ -15,7 +15,7 @@ from rowmill.contracts import CLAIM_STATUS, Answer, Claim, Inquiry, PayerProfile
 from rowmill.errors import PayerError
 from rowmill.payers.http_errors import payer_error_from, raise_for_status
 from rowmill.payers.token import Token, TokenKeeper
-from rowmill.payers.uhc_wire import inquiry_body, read_claim, search_range
+from rowmill.payers.uhc_wire import ERROR_CODES, NO_CLAIMS, NOTHING_FOUND, inquiry_body, read_claim, search_range
 
 WHO = "UHC"
 INQUIRY_PATH = "/oihub/claim/inquiry/v1"
@@ -71,7 +71,7 @@ class UnitedHealthcare:
         seen: set[str] = set()
         page = ""
         while True:
-            data, trace_id = await self._ask(body, page)
+            data, trace_id = await self._ask(body, inquiry.tin, page)
             result = _search_result(data)
             claims.extend(claim for item in _claims_of(result) if (claim := read_claim(item)) is not None)
             page = _next_page(result)
@@ -81,7 +81,7 @@ class UnitedHealthcare:
                 raise PayerError("BAD_RESPONSE", "world", f"{WHO}'s pages run in a circle.")
             seen.add(page)
 
-    async def _ask(self, body: Mapping[str, Any], page: str) -> tuple[object, str]:
+    async def _ask(self, body: Mapping[str, Any], tin: str, page: str) -> tuple[object, str]:
         """Make one call; a token that is refused is renewed once and the call made again."""
         for last_try in (False, True):
             token = await self._tokens.get()
@@ -89,11 +89,13 @@ class UnitedHealthcare:
             status, headers, raw = await self._post(
                 self._profile.base_url.rstrip("/") + INQUIRY_PATH,
                 data=json.dumps(body),
-                headers=self._headers(token, trace_id, page),
+                headers=self._headers(token, trace_id, tin, page),
             )
-            data = _parse(raw) if status in (200, 400, 401) or status >= 500 else None
+            data = _parse(raw)
             codes = _error_codes(data)
             if status != 401 and "AUTH_FAILURE" not in codes:
+                if codes and codes <= NOTHING_FOUND:
+                    return NO_CLAIMS, trace_id
                 _raise_for_answer(status, headers, codes)
                 if data is None:
                     raise PayerError("BAD_RESPONSE", "world", f"{WHO} answered with something that cannot be read.")
@@ -103,13 +105,13 @@ class UnitedHealthcare:
                 break
         raise PayerError("AUTH_FAILED", "setup", f"{WHO} refuses a token it has just given.")
 
-    def _headers(self, token: Token, trace_id: str, page: str) -> dict[str, str]:
+    def _headers(self, token: Token, trace_id: str, tin: str, page: str) -> dict[str, str]:
         """Give the headers of one call."""
         headers = {
             "Authorization": f"Bearer {token.value}",
             "Content-Type": "application/json",
             "Accept": "application/json",
-            "providerTaxId": self._profile.tin,
+            "providerTaxId": tin or self._profile.tin,
             "x-optum-consumer-correlation-id": trace_id,
         }
         if self._profile.environment:
@@ -208,13 +210,13 @@ def _error_code(error: object) -> str:
 
 
 def _raise_for_answer(status: int, headers: Mapping[str, str], codes: frozenset[str]) -> None:
-    """Raise for the HTTP status, then for `errors`, which come before `data`."""
+    """Raise for codes we know, for the HTTP status, then for any other `errors`: all of them come before `data`."""
+    for code in sorted(codes & ERROR_CODES.keys()):
+        name, blame, text = ERROR_CODES[code]
+        raise PayerError(name, blame, text)
     raise_for_status(status, headers, WHO)
-    if not codes:
-        return
-    if any("VALIDATION" in code or code == "BAD_USER_INPUT" for code in codes):
-        raise PayerError("INVALID_REQUEST", "row", f"{WHO} does not accept this inquiry.")
-    raise PayerError("PAYER_UNAVAILABLE", "world", f"{WHO} answered with an error of its own.")
+    if codes:
+        raise PayerError("PAYER_UNAVAILABLE", "world", f"{WHO} answered with an error of its own.")
 
 
 def _search_result(data: object) -> Mapping[str, Any]:

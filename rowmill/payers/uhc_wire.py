@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from rowmill.contracts import Claim, Inquiry
-from rowmill.errors import PayerError
+from rowmill.errors import Blame, PayerError
 from rowmill.payers.statuses import (
     APPLICATION_DOWN,
     BAD_QUESTION,
@@ -43,6 +43,29 @@ query searchClaim($searchClaimInput: SearchClaimInput!) {
     pagination { hasMoreRecords nextPageToken }
   }
 }"""
+NOTHING_FOUND: Final = frozenset({"LCLM_PS_201", "LCLM_PS_307"})
+NO_CLAIMS: Final[Mapping[str, Any]] = {"data": {OPERATION: {"claims": []}}}
+_BAD_INQUIRY: Final[tuple[str, Blame, str]] = ("INVALID_REQUEST", "row", "UHC does not accept this inquiry.")
+_BAD_DATES: Final[tuple[str, Blame, str]] = (
+    "DATE_OUT_OF_RANGE",
+    "row",
+    "UHC cannot search these days of service.",
+)
+_NOT_ENTITLED: Final[tuple[str, Blame, str]] = (
+    "NOT_ENTITLED",
+    "setup",
+    "UHC does not let this account ask for this payer ID.",
+)
+_DOWN: Final[tuple[str, Blame, str]] = ("PAYER_UNAVAILABLE", "world", "UHC's claim system is not available.")
+# Codes in `errors` -> code, blame and text of ours. Others are the payer's own trouble.
+ERROR_CODES: Final[dict[str, tuple[str, Blame, str]]] = {
+    **dict.fromkeys(("GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"), _BAD_INQUIRY),
+    **dict.fromkeys((f"LCLM_PS_{n}" for n in (102, 106, 108, 111, 113)), _BAD_INQUIRY),
+    **dict.fromkeys(("LCLM_PS_107", "LCLM_PS_112"), _BAD_DATES),
+    **dict.fromkeys(("LCLM_PS_105", "LCLM_PS_202", "LCLM_PS_302"), _NOT_ENTITLED),
+    **dict.fromkeys(("LCLM_PS_303", "LCLM_PS_304", "LCLM_PS_305", "LCLM_PS_500", "LCLM_PA_500"), _DOWN),
+    "LCLM_PS_301": ("PAYER_TIMEOUT", "world", "UHC's claim system did not answer in time."),
+}
 _AMOUNT = re.compile(r"-?\d{1,13}(\.\d{1,4})?")
 
 
