@@ -87,7 +87,8 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "rowmill.web.context.frame",
-            ]
+            ],
+            "libraries": {"rowmill": "rowmill.web.tags"},
         },
     }
 ]
@@ -131,7 +132,7 @@ USE_I18N = False
 USE_TZ = True
 USE_THOUSAND_SEPARATOR = False
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT: str | None = None  # nothing is collected: WhiteNoise serves straight from the package
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -155,6 +156,7 @@ SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = False
+CSRF_FAILURE_VIEW = "rowmill.web.frame.csrf_failure"
 CSRF_COOKIE_SAMESITE = "Lax"
 
 # ------------------------------------------------------------------------------------------------ safety

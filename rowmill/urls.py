@@ -11,3 +11,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("", include("rowmill.web.urls")),
 ]
+
+handler500 = "rowmill.web.frame.server_error"

@@ -1,0 +1,104 @@
+"""Between a request and a page: who asks, and which page an error becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from rowmill.errors import (
+    InputError,
+    KeyReused,
+    NotAllowed,
+    NotFound,
+    OutOfSpace,
+    RowmillError,
+    StateError,
+)
+from rowmill.orgs import Caller, find_caller
+
+P = ParamSpec("P")
+STATUS: dict[type[RowmillError], int] = {
+    NotFound: 404,
+    NotAllowed: 403,
+    StateError: 409,
+    KeyReused: 422,
+    OutOfSpace: 507,
+    InputError: 400,
+}
+TITLES = {
+    400: "This cannot be used as it is",
+    403: "Your role does not allow this",
+    404: "There is nothing here",
+    409: "Not now",
+    422: "This was sent before with other content",
+    507: "The disk is almost full",
+}
+
+
+class MemberRequest(HttpRequest):
+    """A request of somebody who belongs to an org."""
+
+    caller: Caller
+
+
+def member_view(
+    view: Callable[Concatenate[MemberRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """Let only members of an org in, put the caller on the request, turn Rowmill's errors into pages.
+
+    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, OutOfSpace 507.
+    """
+
+    @wraps(view)
+    def inner(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        try:
+            request.caller = find_caller(request.user, request.session.get("org_id"))  # type: ignore[attr-defined,arg-type]
+        except NotFound as error:
+            return problem(request, NotAllowed(str(error)))
+        try:
+            return view(request, *args, **kwargs)  # type: ignore[arg-type]
+        except tuple(STATUS) as error:
+            return problem(request, error)
+
+    return login_required(inner)
+
+
+def admin_view(
+    view: Callable[Concatenate[MemberRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """Let only admins of the org in."""
+
+    @wraps(view)
+    def inner(request: MemberRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        request.caller.need_admin()
+        return view(request, *args, **kwargs)
+
+    return member_view(inner)
+
+
+def problem(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Show an error as a page, or as its fragment to htmx."""
+    code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
+    context = {"title": TITLES[code], "message": str(error), "status": code}
+    return render(request, "frame/problem.html", context, status=code)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Show the page of a fault of ours, with the id that stands in the log."""
+    return _plain(request, "500.html", 500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Show the page of a form that came from elsewhere or too late."""
+    return _plain(request, "403_csrf.html", 403)
+
+
+def _plain(request: HttpRequest, template: str, code: int) -> HttpResponse:
+    """Render without context processors: the database may be what failed."""
+    context: dict[str, Any] = {"request_id": request.META.get("rowmill.request_id", "")}
+    return render(None, template, context, status=code)

@@ -1,0 +1,109 @@
+"""What templates say over and over: icons, status words, numbers with separators, times with their zone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+# The icons and colours that the status words have had since the first release of the source system.
+STATUS_ICONS = {
+    "PENDING": ("clock", "grey"),
+    "PROCESSING": ("loader-2", "blue spin"),
+    "CANCELLING": ("clock", "yellow pulse"),
+    "CANCELLED": ("x", "grey"),
+    "COMPLETED": ("check", "green"),
+    "FAILED": ("x", "red"),
+}
+OUTCOME_WORDS = {
+    "ok": "ok",
+    "not_found": "not found",
+    "rejected": "rejected",
+    "failed": "failed",
+    "unprocessed": "not processed",
+}
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    """Draw an icon of the sprite; words beside it carry the meaning."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        classes,
+        static("vendor/tabler-icons/sprite.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def status(state: str) -> SafeString:
+    """Show a job's state: icon, colour and word."""
+    name, colour = STATUS_ICONS[state]
+    return format_html('<span class="status-word is-{}">{}<span>{}</span></span>', colour, icon(name), state)
+
+
+@register.filter
+def number(value: Any) -> str:
+    """Write a count with separators: 1,942."""
+    return f"{int(value):,}" if value is not None else ""
+
+
+@register.filter
+def outcome_word(outcome: str) -> str:
+    """Say an outcome in words: not_found -> not found."""
+    return OUTCOME_WORDS.get(outcome, outcome)
+
+
+@register.filter
+def stamp(at: datetime | None) -> str:
+    """Write a time as 22 Nov 2026 14:05 UTC."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    return f"{local.day} {local:%b %Y %H:%M %Z}"
+
+
+@register.filter
+def ago(at: datetime) -> str:
+    """Say how long ago in words: just now, 3 minutes ago, 2 days ago."""
+    seconds = max(0, int((timezone.now() - at).total_seconds()))
+    if seconds < 45:
+        return "just now"
+    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{plural(seconds // size, word)} ago"
+    return "1 minute ago"
+
+
+@register.filter
+def plural(count: int, word: str) -> str:
+    """Count a word: 1 row, 1,942 rows."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+@register.simple_tag
+def moment(at: datetime | None) -> SafeString | str:
+    """Show a time relative to now, the absolute one on hover."""
+    if at is None:
+        return ""
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), stamp(at), ago(at))
+
+
+@register.inclusion_tag("frame/nav_entry.html", takes_context=True)
+def nav_entry(context: template.Context, name: str, image: str, label: str, *also: str) -> dict[str, Any]:
+    """Show an entry of the navigation; one whose address does not exist is left out."""
+    try:
+        address = reverse(name)
+    except NoReverseMatch:
+        return {"address": ""}
+    match = getattr(context.get("request"), "resolver_match", None)
+    here = match is not None and match.view_name in (name, *also)
+    return {"address": address, "image": image, "label": label, "here": here}
