@@ -44,7 +44,7 @@ class Column:
 class Check:
     """A rule over rows: `bad_when` is one DuckDB SQL condition, true for a bad row.
 
-    `{column}` in it is replaced by the quoted name of the column the check is put on; every column is VARCHAR as written.
+    `{column}` in it is replaced by the quoted name of the column the check is put on; every column is VARCHAR.
     `help` says in plain words what the person should do. A check of severity "error" rejects its row.
     """
 
@@ -162,7 +162,7 @@ class Problem:
 class Row:
     """One data row, every cell as it was written.
 
-    `cells` holds every column of the kind by name ("" where the file has none), `extra` the file's other columns by header.
+    `cells` holds every column of the kind by name ("" where the file has none), `extra` the others by header.
     """
 
     number: int
@@ -397,7 +397,7 @@ class Storage(Protocol):
     """
 
     def write(self, key: str, source: BinaryIO | Iterable[bytes]) -> int:
-        """Store the whole source under key, atomically. Gives the bytes written. Raises: OutOfSpace, FileExistsError."""
+        """Store the whole source, atomically. Gives the bytes written. Raises: OutOfSpace, FileExistsError."""
         ...
 
     def put_file(self, key: str, path: Path) -> int:

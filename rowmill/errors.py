@@ -10,6 +10,7 @@
     ├── NotFound                   no such thing inside the caller's org: 404
     ├── NotAllowed                 the caller's role does not allow it: 403
     ├── OutOfSpace                 the disk is below its threshold: 507
+    ├── TableGone                  the columnar copy of a file cannot be read: the batch fails, no row is to blame
     ├── Snooze                     "not yet": the batch waits, no attempt is spent
     ├── PayerError                 a payer's trouble, with whom to blame: row, world or setup
     ├── ChildError                 the limited child process died, ran out of memory or of time
@@ -36,6 +37,7 @@ class RowmillError(Exception):
 
     def __init__(self, message: str = "", **details: Any) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
+        self.code = str(details.get("code", type(self).code))
         self.details = details
 
 
@@ -97,6 +99,12 @@ class OutOfSpace(RowmillError):
     code = "out_of_space"
 
 
+class TableGone(RowmillError):
+    """The file's columnar copy cannot be read."""
+
+    code = "table_gone"
+
+
 class Snooze(RowmillError):
     """Not yet: the batch shall wait, without an attempt spent.
 
@@ -121,9 +129,7 @@ class PayerError(RowmillError):
 
     code = "payer_error"
 
-    def __init__(
-        self, code: str, blame: Blame, message: str = "", *, retry_after_seconds: float | None = None
-    ) -> None:
+    def __init__(self, code: str, blame: Blame, message: str = "", *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message or code)
         self.code = code
         self.blame: Blame = blame

@@ -44,32 +44,70 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("ROWMILL_DATA_DIR", "rowmill-data", Path, "Folder for the database, files and keys of the embedded default."),
+    Setting(
+        "ROWMILL_DATA_DIR", "rowmill-data", Path, "Folder for the database, files and keys of the embedded default."
+    ),
     Setting("DATABASE_URL", "", str, "Database; empty means SQLite in the data directory."),
-    Setting("SECRET_KEY", "", str, "Signs sessions and tokens; empty means one made at first start in the data directory."),
-    Setting("ROWMILL_ENCRYPTION_KEY", "", str, "Base64 of 32 bytes that wraps every org's data key; empty means one made at first start."),
+    Setting(
+        "SECRET_KEY", "", str, "Signs sessions and tokens; empty means one made at first start in the data directory."
+    ),
+    Setting(
+        "ROWMILL_ENCRYPTION_KEY",
+        "",
+        str,
+        "Base64 of 32 bytes that wraps every org's data key; empty means one made at first start.",
+    ),
     Setting("ROWMILL_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _words, "Host names that the server answers to."),
-    Setting("ROWMILL_BASE_URL", "http://127.0.0.1:8000", str, "Address of this installation as people type it; used in e-mails."),
-    Setting("ROWMILL_HTTPS", "no", _boolean, "Set to yes behind TLS: secure cookies, HSTS, trust of X-Forwarded-Proto."),
+    Setting(
+        "ROWMILL_BASE_URL",
+        "http://127.0.0.1:8000",
+        str,
+        "Address of this installation as people type it; used in e-mails.",
+    ),
+    Setting(
+        "ROWMILL_HTTPS", "no", _boolean, "Set to yes behind TLS: secure cookies, HSTS, trust of X-Forwarded-Proto."
+    ),
     Setting("ROWMILL_DEBUG", "no", _boolean, "Django's debug mode; never with real data."),
     Setting("ROWMILL_LOG_LEVEL", "INFO", str, "DEBUG, INFO, WARNING or ERROR."),
     Setting("ROWMILL_TIME_ZONE", "UTC", str, "Zone in which pages show times."),
     Setting("ROWMILL_ADMIN_EMAIL", "", str, "E-mail address of the first admin, made at start."),
-    Setting("ROWMILL_ADMIN_PASSWORD", "", str, "Password of the first admin; empty means a one-time sign-in link is printed."),
+    Setting(
+        "ROWMILL_ADMIN_PASSWORD",
+        "",
+        str,
+        "Password of the first admin; empty means a one-time sign-in link is printed.",
+    ),
     Setting("ROWMILL_ORG_NAME", "My organisation", str, "Name of the first org, made at start."),
     Setting("ROWMILL_MAX_UPLOAD_BYTES", str(10 * 1024 * 1024), int, "Largest file that a whole POST takes, in bytes."),
-    Setting("ROWMILL_MIN_FREE_BYTES", str(500 * 1024 * 1024), int, "Below this much free disk, uploads get 507 and jobs wait."),
+    Setting(
+        "ROWMILL_MIN_FREE_BYTES",
+        str(500 * 1024 * 1024),
+        int,
+        "Below this much free disk, uploads get 507 and jobs wait.",
+    ),
     Setting("ROWMILL_CONCURRENCY", "8", int, "Batches that one process works on at a time."),
     Setting("ROWMILL_POLL_SECONDS", "1.0", float, "How often an idle runner looks for work without a ring."),
-    Setting("ROWMILL_SWEEP_SECONDS", "5.0", float, "How often the sweeper looks for expired leases and jobs to settle."),
+    Setting(
+        "ROWMILL_SWEEP_SECONDS", "5.0", float, "How often the sweeper looks for expired leases and jobs to settle."
+    ),
     Setting("ROWMILL_LEASE_SECONDS", "0", int, "Length of a batch's lease; 0 means the kind's own."),
-    Setting("ROWMILL_INSPECT_MEMORY_BYTES", str(1024 * 1024 * 1024), int, "Memory that the child which reads a file may use."),
+    Setting(
+        "ROWMILL_INSPECT_MEMORY_BYTES",
+        str(1024 * 1024 * 1024),
+        int,
+        "Memory that the child which reads a file may use.",
+    ),
     Setting("ROWMILL_INSPECT_SECONDS", "300", int, "Time that the child which reads a file may take."),
     Setting("ROWMILL_DUPLICATE_HOURS", "24", int, "For how long the same bytes again are held back as a duplicate."),
     Setting("ROWMILL_SESSION_IDLE_MINUTES", "30", int, "A browser session ends after this long without a click."),
     Setting("ROWMILL_ACCESS_TOKEN_MINUTES", "10", int, "Life of an API access token."),
     Setting("ROWMILL_REFRESH_TOKEN_HOURS", "12", int, "Life of an API refresh token."),
-    Setting("ROWMILL_EMAIL_URL", "", str, "smtp://user:password@host:port (smtps for TLS); empty writes mail to files in the data directory."),
+    Setting(
+        "ROWMILL_EMAIL_URL",
+        "",
+        str,
+        "smtp://user:password@host:port (smtps for TLS); empty writes mail to files in the data directory.",
+    ),
     Setting("ROWMILL_EMAIL_FROM", "rowmill@localhost", str, "Sender of e-mails."),
     Setting("ROWMILL_KINDS", "", _plugins, "More kinds: slug=dotted.path, separated by commas."),
     Setting("ROWMILL_PAYERS", "", _plugins, "More payers: slug=dotted.path, separated by commas."),

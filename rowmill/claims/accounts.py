@@ -30,7 +30,9 @@ def open_profile(
     practice = _find_practice(org_id, tin, practice_id)
     accounts = PayerAccount.objects.filter(org_id=org_id, payer=provider_code)
     if not accounts.exists():
-        raise Snooze(_WAIT_SECONDS, f"There is no payer account for {provider_code}. Add one under Settings, payer accounts.")
+        raise Snooze(
+            _WAIT_SECONDS, f"There is no payer account for {provider_code}. Add one under Settings, payer accounts."
+        )
     account = _pick(accounts, practice, payer_id)
     practice = practice or account.practice or Practice.objects.filter(org_id=org_id).order_by("id").first()
     if practice is None:
@@ -94,7 +96,8 @@ def seal_credentials(account: PayerAccount, client_id: str | None, client_secret
 def mark_broken(account_id: int, code: str) -> bool:
     """Note that a payer refuses an account. Gives True the first time, so that the admin is told once."""
     return (
-        PayerAccount.objects.filter(pk=account_id, broken_code="").update(broken_code=code, broken_at=timezone.now()) == 1
+        PayerAccount.objects.filter(pk=account_id, broken_code="").update(broken_code=code, broken_at=timezone.now())
+        == 1
     )
 
 

@@ -140,7 +140,9 @@ class PayerAccount(models.Model):
     org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="payer_accounts")
     public_id = models.UUIDField(default=uuid4, unique=True, editable=False)
     payer = models.CharField(max_length=40)
-    practice = models.ForeignKey(Practice, on_delete=models.CASCADE, null=True, blank=True, related_name="payer_accounts")
+    practice = models.ForeignKey(
+        Practice, on_delete=models.CASCADE, null=True, blank=True, related_name="payer_accounts"
+    )
     payer_id = models.CharField("payer ID", max_length=20, default="87726")
     base_url = models.URLField(max_length=500)
     token_url = models.URLField(max_length=500)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill.models.intake import Upload
@@ -92,7 +93,7 @@ class Batch(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     owner = models.CharField(max_length=40, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    available_at = models.DateTimeField(default=timezone.now)
+    available_at = models.DateTimeField(db_default=Now())
     waiting_reason = models.CharField(max_length=300, blank=True)
     last_error = models.CharField(max_length=200, blank=True)
     ok = models.PositiveIntegerField(default=0)
@@ -158,7 +159,10 @@ class Result(models.Model):
             models.UniqueConstraint(fields=["job", "row_number"], name="result_once"),
             models.CheckConstraint(condition=models.Q(outcome__in=OutcomeState.values), name="result_outcome_known"),
         )
-        indexes = (models.Index(fields=["job", "outcome", "code"], name="result_causes"),)
+        indexes = (
+            models.Index(fields=["job", "outcome", "code"], name="result_causes"),
+            models.Index(fields=["job", "written_at"], name="result_rate"),
+        )
 
     def __str__(self) -> str:
         return f"row {self.row_number} of job {self.job_id}"

@@ -36,7 +36,9 @@ class Sealer:
         try:
             return self._cipher.decrypt(body[1 : 1 + _NONCE_BYTES], body[1 + _NONCE_BYTES :], aad.encode())
         except InvalidTag:
-            raise ConfigError("A sealed value does not open: is ROWMILL_ENCRYPTION_KEY the one it was sealed with?") from None
+            raise ConfigError(
+                "A sealed value does not open: is ROWMILL_ENCRYPTION_KEY the one it was sealed with?"
+            ) from None
 
     def mac(self, message: bytes, purpose: str) -> str:
         """Give a keyed digest in hex, with a key of its own for each purpose."""

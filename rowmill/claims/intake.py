@@ -1,0 +1,100 @@
+"""The door of the claims line: takes a claims file with its options and starts the job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from rowmill import registry
+from rowmill.contracts import CLAIM_STATUS
+from rowmill.errors import InputError
+from rowmill.jobs.submit import Taken, take_file
+from rowmill.models import PayerAccount, Practice
+from rowmill.orgs import Caller
+
+DEFAULT_PAYER = "UHC"
+
+
+def take_claims_file(
+    caller: Caller,
+    name: str,
+    chunks: Iterable[bytes],
+    form: Mapping[str, Any],
+    *,
+    kind: str = "claim_status",
+    idempotency_key: str | None = None,
+) -> Taken:
+    """Take a whole claims file: receive, inspect, start.
+
+    `form`: start_date, end_date (ISO or MM/DD/YYYY), transaction_code, payer, practice (public id or TIN),
+    confirm_duplicate ("true").
+    Raises: InputError bad_option, and all that `take_file` raises.
+    """
+    caller.need_write()
+    return take_file(
+        caller,
+        kind,
+        name,
+        chunks,
+        intent=read_options(caller, form),
+        confirm_duplicate=str(form.get("confirm_duplicate", "")).lower() in {"true", "1", "on", "yes"},
+        idempotency_key=idempotency_key,
+    )
+
+
+def read_options(caller: Caller, form: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a job's options from a form. Raises: InputError bad_option, which names the field and what it takes."""
+    start, end = _day(form, "start_date"), _day(form, "end_date")
+    if start and end and start > end:
+        raise InputError("start_date is after end_date. Exchange them.", code="bad_option")
+    payer = str(form.get("payer") or DEFAULT_PAYER)
+    if payer not in registry.PAYERS:
+        known = ", ".join(sorted(registry.PAYERS))
+        raise InputError(f"payer is not one that this installation knows. It takes: {known}.", code="bad_option")
+    transaction = str(form.get("transaction_code") or CLAIM_STATUS)
+    if transaction != CLAIM_STATUS:
+        raise InputError(f"transaction_code takes {CLAIM_STATUS} in this release.", code="bad_option")
+    practice = _practice(caller, str(form.get("practice") or ""))
+    return {
+        "payer": payer,
+        "transaction_code": transaction,
+        "practice_id": practice.pk if practice else None,
+        "start_date": start.isoformat() if start else None,
+        "end_date": end.isoformat() if end else None,
+        "in_flight": _in_flight(caller, payer),
+    }
+
+
+def _day(form: Mapping[str, Any], field: str) -> date | None:
+    """Read one date."""
+    text = str(form.get(field) or "").strip()
+    if not text:
+        return None
+    try:
+        if "/" in text:
+            month, day, year = (int(part) for part in text.split("/"))
+            return date(year, month, day)
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{field} takes a date such as 2026-01-31 or 01/31/2026.", code="bad_option") from None
+
+
+def _practice(caller: Caller, text: str) -> Practice | None:
+    """Find the practice by public id or TIN."""
+    if not text:
+        return None
+    practices = Practice.objects.filter(org=caller.org)
+    try:
+        found = practices.filter(public_id=UUID(text)).first()
+    except ValueError:
+        found = practices.filter(tin=text.replace("-", "")).first()
+    if found is None:
+        raise InputError("practice is none of this org's. Give its id or its TIN, or leave it out.", code="bad_option")
+    return found
+
+
+def _in_flight(caller: Caller, payer: str) -> int:
+    """Give the most calls at once that the org's accounts for a payer allow, so that batches are large enough."""
+    return max(PayerAccount.objects.filter(org=caller.org, payer=payer).values_list("in_flight", flat=True), default=0)

@@ -1,0 +1,106 @@
+"""What a person does to a job: cancel it, retry what failed, delete it. Each is one conditional change of state."""
+
+from __future__ import annotations
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from rowmill import audit
+from rowmill.contracts import OUTCOMES
+from rowmill.doorbell import new_ring_id, ring
+from rowmill.errors import StateError
+from rowmill.jobs.settle import settle_job
+from rowmill.jobs.submit import LANE
+from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result
+from rowmill.orgs import Caller
+from rowmill.uploads.purge import purge_upload
+
+log = structlog.get_logger("rowmill.jobs")
+
+
+def cancel_job(caller: Caller, job: Job) -> Job:
+    """Ask a job to stop: what is done stays done, the rest is listed as not processed.
+
+    Raises: NotAllowed; StateError where it has ended. Again: a job being cancelled stays so, without error.
+    """
+    caller.need_write()
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, state__in=[JobState.PENDING, JobState.PROCESSING]).update(
+            state=JobState.CANCELLING, cancelled_at=Now(), cancelled_by=caller.user
+        )
+        if changed:
+            Batch.objects.filter(job=job, state=BatchState.WAITING).update(
+                state=BatchState.CANCELLED, waiting_reason=""
+            )
+            audit.record(caller.org, caller.user, "job.cancel", "job", job.public_id)
+    settle_job(job.pk)
+    job.refresh_from_db()
+    if not changed and job.state not in (JobState.CANCELLING, JobState.CANCELLED):
+        raise StateError(f"This job has ended ({job.state.lower()}), so there is nothing to cancel.")
+    return job
+
+
+def retry_job(caller: Caller, job: Job) -> int:
+    """Take a job up again: its failed and its not processed rows, nothing else. Gives how many rows that are.
+
+    Raises: NotAllowed; StateError where it still runs, has nothing to retry, or its file is gone.
+    """
+    caller.need_write()
+    ring_id = new_ring_id()
+    with transaction.atomic():
+        held = Job.objects.select_for_update().select_related("upload").get(pk=job.pk)
+        if held.state not in FINAL_STATES:
+            raise StateError("This job is still at work. Wait until it has ended, or cancel it first.")
+        if held.upload.purged_at is not None or held.deleted_at is not None:
+            raise StateError("The file of this job has been removed, so its rows cannot be tried again.")
+        rows = _reopen(held)
+        if rows == 0:
+            raise StateError("There is nothing to retry: no row failed and none is left unprocessed.")
+        Job.objects.filter(pk=held.pk, state=held.state).update(
+            state=JobState.PROCESSING,
+            retries=F("retries") + 1,
+            completed_at=None,
+            cancelled_at=None,
+            cancelled_by=None,
+            celery_task_id=ring_id,
+        )
+        audit.record(caller.org, caller.user, "job.retry", "job", job.public_id, rows=rows)
+    ring(LANE, ring_id)
+    job.refresh_from_db()
+    return rows
+
+
+def _reopen(job: Job) -> int:
+    """Make every batch with something to do wait again. Gives the rows to do."""
+    Result.objects.filter(job=job, outcome=OutcomeState.FAILED).delete()
+    rows, reopened = 0, []
+    for batch in Batch.objects.filter(job=job):
+        settled = sum(getattr(batch, word) for word in OUTCOMES) - batch.failed
+        if settled < batch.row_count or batch.state == BatchState.FAILED:
+            rows += batch.row_count - settled
+            reopened.append(batch.pk)
+    Batch.objects.filter(pk__in=reopened).update(
+        state=BatchState.WAITING, attempts=0, failed=0, available_at=Now(), waiting_reason="", last_error=""
+    )
+    return rows
+
+
+def delete_job(caller: Caller, job: Job) -> None:
+    """Remove a final job's results and, where no other job uses them, its file's bytes; the record and trail stay.
+
+    Raises: NotAllowed; StateError while it is at work. Again: yes.
+    """
+    caller.need_write()
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, state__in=FINAL_STATES, deleted_at=None).update(deleted_at=Now())
+        if not changed:
+            if Job.objects.filter(pk=job.pk).exclude(deleted_at=None).exists():
+                return
+            raise StateError("This job is still at work. Cancel it first; then it can be deleted.")
+        Result.objects.filter(job=job).delete()
+        audit.record(caller.org, caller.user, "job.delete", "job", job.public_id)
+    if not Job.objects.filter(upload_id=job.upload_id, deleted_at=None).exists():
+        purge_upload(job.upload, caller.user)
+    log.info("job deleted", job_id=str(job.public_id))

@@ -1,0 +1,192 @@
+"""The third step: turns a READY upload into a Job and all its Batches, in one transaction, then rings once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from rowmill import audit
+from rowmill.contracts import Kind
+from rowmill.doorbell import new_ring_id, ring
+from rowmill.errors import DuplicateFile, KeyReused, StateError, TableError
+from rowmill.faults import fault_point
+from rowmill.models import Batch, FindingRecord, IdempotencyKey, Job, Upload, UploadState, User
+from rowmill.orgs import Caller
+from rowmill.registry import get_kind
+from rowmill.uploads.inspect import as_finding, inspect_upload
+from rowmill.uploads.receive import abandon_upload, begin_upload, finish_upload, max_upload_bytes, receive_whole
+
+log = structlog.get_logger("rowmill.jobs")
+LANE = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a whole POST gave: the job, its upload, and whether an Idempotency-Key found them made before."""
+
+    job: Job
+    upload: Upload
+    replayed: bool
+
+
+def submit_job(upload: Upload, user: User | None, options: Mapping[str, Any]) -> Job:
+    """Make the job and its batches, and ring. Raises: StateError unless the upload is READY."""
+    ring_id = new_ring_id()
+    with transaction.atomic():
+        job = _make_job(upload, user, options, ring_id)
+    fault_point("submitted")
+    ring(LANE, ring_id)
+    return job
+
+
+def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring_id: Any) -> Job:
+    """Write the job with all its batches; call it inside a transaction."""
+    held = Upload.objects.select_for_update().get(pk=upload.pk)
+    if held.state != UploadState.READY or held.purged_at is not None:
+        raise StateError("This file is not ready to be worked on.")
+    job = Job.objects.create(
+        org_id=upload.org_id,
+        upload=upload,
+        kind=upload.kind,
+        options=dict(options),
+        total_rows=upload.row_count,
+        celery_task_id=ring_id,
+        created_by=user,
+    )
+    size = rows_per_batch(get_kind(upload.kind), options)
+    Batch.objects.bulk_create(
+        (
+            Batch(
+                org_id=upload.org_id,
+                job=job,
+                lane=LANE,
+                first_row=first,
+                last_row=min(first + size - 1, job.total_rows),
+            )
+            for first in range(1, job.total_rows + 1, size)
+        ),
+        batch_size=500,
+    )
+    audit.record(upload.org, user, "job.submit", "job", job.public_id, rows=job.total_rows, kind=job.kind)
+    log.info("job submitted", job_id=str(job.public_id), rows=job.total_rows, kind=job.kind)
+    return job
+
+
+def rows_per_batch(kind: Kind, options: Mapping[str, Any]) -> int:
+    """Give the rows of a batch: the kind's own, more where the payer account allows more calls at once than that fills."""
+    in_flight = int(options.get("in_flight") or 0)
+    return max(kind.batch_rows, -(-in_flight // settings.ROWMILL_CONCURRENCY))
+
+
+def take_file(
+    caller: Caller,
+    kind: str,
+    name: str,
+    chunks: Iterable[bytes],
+    *,
+    intent: Mapping[str, Any],
+    confirm_duplicate: bool = False,
+    idempotency_key: str | None = None,
+) -> Taken:
+    """Take a whole file through all its steps: receive, inspect, submit. What stops on the way leaves nothing half-done.
+
+    Raises: InputError, TableError with findings, DuplicateFile, KeyReused, StateError, OutOfSpace, NotAllowed.
+    Again: with the same idempotency_key and body it gives the same job.
+    """
+    upload = begin_upload(caller, kind, name, dict(intent))
+    size, sha256 = receive_whole(upload, chunks, max_upload_bytes())
+    key = None
+    try:
+        key, done = _hold_key(caller, idempotency_key, sha256, kind, intent)
+        if done is not None:
+            abandon_upload(upload)
+            return Taken(done, done.upload, replayed=True)
+        if not confirm_duplicate:
+            _need_new(upload, sha256)
+        return Taken(
+            _inspect_and_submit(caller, finish_upload(upload, size, sha256), key, confirm_duplicate), upload, False
+        )
+    except BaseException as error:
+        if key is not None:
+            IdempotencyKey.objects.filter(pk=key.pk, job=None).delete()
+        if not isinstance(error, TableError):
+            abandon_upload(upload)
+        raise
+
+
+def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | None, confirmed: bool) -> Job:
+    """Judge the file; when sound, make the job together with the key's note of it."""
+    upload = inspect_upload(upload)
+    if upload.state != UploadState.READY:
+        raise refusal(upload)
+    ring_id = new_ring_id()
+    with transaction.atomic():
+        if not confirmed:
+            _need_new(upload, upload.sha256)
+        job = _make_job(upload, caller.user, upload.intent or {}, ring_id)
+        if key is not None:
+            IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
+    fault_point("submitted")
+    ring(LANE, ring_id)
+    return job
+
+
+def refusal(upload: Upload) -> TableError:
+    """Make the error that tells why an upload was refused."""
+    findings = [as_finding(record) for record in FindingRecord.objects.filter(upload=upload).order_by("position")]
+    first = next((f for f in findings if f.severity == "error"), None)
+    sentence = first.message if first else "The file is not a sound table."
+    return TableError(sentence, findings, upload_id=str(upload.public_id), balance=upload.inspection.get("balance"))
+
+
+def _need_new(upload: Upload, sha256: str) -> None:
+    """Raises: DuplicateFile where the same bytes made a job of the same kind within the window."""
+    since = timezone.now() - timedelta(hours=settings.ROWMILL_DUPLICATE_HOURS)
+    twin = (
+        Job.objects.filter(org_id=upload.org_id, kind=upload.kind, deleted_at=None, created_at__gte=since)
+        .filter(upload__sha256=sha256)
+        .exclude(upload=upload)
+        .order_by("-id")
+        .first()
+    )
+    if twin is not None:
+        raise DuplicateFile(
+            "This very file was taken in before, within the last day. Look at that job, or confirm to run it again.",
+            job_id=str(twin.public_id),
+            created_at=twin.created_at.isoformat(),
+        )
+
+
+def _hold_key(
+    caller: Caller, key: str | None, sha256: str, kind: str, intent: Mapping[str, Any]
+) -> tuple[IdempotencyKey | None, Job | None]:
+    """Take the Idempotency-Key for this request. Shape: (the key held, or the job that it made before).
+
+    Raises: KeyReused with another body; StateError while the first request is still under way.
+    """
+    if not key:
+        return None, None
+    body = json.dumps([sha256, kind, dict(intent)], sort_keys=True, default=str)
+    request_hash = hashlib.sha256(body.encode()).hexdigest()
+    with transaction.atomic():
+        held, made = IdempotencyKey.objects.select_related("job__upload").get_or_create(
+            org=caller.org, user=caller.user, key=key[:255], defaults={"request_hash": request_hash}
+        )
+    if made:
+        return held, None
+    if held.request_hash != request_hash:
+        raise KeyReused
+    if held.job is None:
+        raise StateError(
+            "The first request with this Idempotency-Key is still under way. Ask again in a moment.", code="in_progress"
+        )
+    return None, held.job

@@ -1,0 +1,106 @@
+"""The sweeper, in every worker: takes back expired leases, closes what nobody closed, finishes dead uploads, purges."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import structlog
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rowmill.doorbell import ring
+from rowmill.errors import LostLease, RowmillError
+from rowmill.faults import fault_point
+from rowmill.jobs.settle import settle_job
+from rowmill.jobs.submit import LANE, submit_job
+from rowmill.models import LIVE_STATES, Batch, BatchState, IdempotencyKey, Job, JobState, Upload, UploadState
+from rowmill.storage import LocalStorage
+from rowmill.uploads.inspect import claim_upload, inspect_upload
+from rowmill.uploads.places import get_storage
+from rowmill.uploads.purge import purge_due_uploads
+from rowmill.uploads.receive import abandon_upload
+
+log = structlog.get_logger("rowmill.sweep")
+DEAD_RECEIVING = timedelta(hours=1)
+
+
+def sweep() -> None:
+    """Do one round. Again: yes, and in any number of workers at once."""
+    take_back_leases()
+    close_cancelled_batches()
+    settle_jobs()
+    finish_dead_uploads()
+    purge_due_uploads()
+    if Batch.objects.filter(state=BatchState.WAITING, available_at__lte=Now()).exists():
+        ring(LANE)
+
+
+def take_back_leases(*, all_of_them: bool = False) -> int:
+    """Put batches whose worker is gone back to waiting. `all_of_them`: at the start of the only process there is."""
+    gone = Batch.objects.filter(state=BatchState.RUNNING)
+    if not all_of_them:
+        gone = gone.filter(lease_until__lt=Now())
+    count = gone.update(state=BatchState.WAITING, owner="", lease_until=None, available_at=Now())
+    if count:
+        log.info("leases taken back", count=count)
+    fault_point("leases_back")
+    return count
+
+
+def close_cancelled_batches() -> int:
+    """Close waiting batches of jobs that are being cancelled."""
+    return Batch.objects.filter(state=BatchState.WAITING, job__state=JobState.CANCELLING).update(
+        state=BatchState.CANCELLED, waiting_reason=""
+    )
+
+
+def settle_jobs() -> None:
+    """Close jobs whose last worker died before saying so."""
+    for job_id in list(Job.objects.filter(state__in=LIVE_STATES).values_list("pk", flat=True)):
+        settle_job(job_id)
+
+
+def finish_dead_uploads(*, all_of_them: bool = False) -> None:
+    """Inspect again what a dead inspector left, and abandon what a dead receiver left."""
+    dead = Upload.objects.filter(state=UploadState.RECEIVING)
+    if not all_of_them:
+        dead = dead.filter(created_at__lt=timezone.now() - DEAD_RECEIVING)
+    for upload in dead:
+        abandon_upload(upload)
+    if all_of_them:
+        Upload.objects.filter(state=UploadState.CHECKING).update(lease_until=Now() - timedelta(seconds=1))
+    due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now()).values_list("pk", flat=True)
+    for upload_id in list(due):
+        _inspect_again(upload_id)
+    for upload in Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None).exclude(intent=None):
+        if all_of_them or (upload.checked_at and upload.checked_at < timezone.now() - DEAD_RECEIVING):
+            submit_job(upload, upload.created_by, upload.intent or {})
+
+
+def _inspect_again(upload_id: int) -> None:
+    """Take over one upload; when it is sound, start the job it was sent for."""
+    upload = claim_upload(upload_id)
+    if upload is None:
+        return
+    try:
+        upload = inspect_upload(upload)
+    except LostLease:
+        return
+    except (RowmillError, OSError) as error:
+        log.warning("inspection failed", upload_id=str(upload.public_id), exc_info=error)
+        return
+    if upload.state == UploadState.READY and upload.intent is not None:
+        submit_job(upload, upload.created_by, upload.intent)
+
+
+def recover_after_start() -> None:
+    """Pick up everything at the start of the only process on this database: no lease can be alive."""
+    storage = get_storage()
+    if isinstance(storage, LocalStorage):
+        storage.clear_incoming(now=time.time())
+    take_back_leases(all_of_them=True)
+    IdempotencyKey.objects.filter(job=None).delete()
+    close_cancelled_batches()
+    settle_jobs()
+    finish_dead_uploads(all_of_them=True)

@@ -1,0 +1,158 @@
+"""The second step: inspects a file in a limited child and says READY or REJECTED with what is wrong, where."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rowmill import audit
+from rowmill.contracts import Balance, Check, Column, Finding, Inspection, Kind
+from rowmill.errors import ChildError, LostLease
+from rowmill.faults import fault_point
+from rowmill.models import FindingRecord, Upload, UploadState
+from rowmill.registry import get_check, get_kind
+from rowmill.tabular.child import inspect_in_child
+from rowmill.uploads.places import get_storage, original_key, table_key
+from rowmill.uploads.receive import INSPECT_LEASE
+
+log = structlog.get_logger("rowmill.uploads")
+REFUSED_KEPT = timedelta(hours=24)
+KEPT_FINDINGS = 1000
+
+
+def claim_upload(upload_id: int) -> Upload | None:
+    """Take an upload whose inspector died. Gives None where somebody else has it."""
+    changed = Upload.objects.filter(pk=upload_id, state=UploadState.CHECKING, lease_until__lt=Now()).update(
+        claims=F("claims") + 1, lease_until=Now() + INSPECT_LEASE
+    )
+    return Upload.objects.select_related("org", "created_by").get(pk=upload_id) if changed else None
+
+
+def inspect_upload(upload: Upload) -> Upload:
+    """Judge a CHECKING upload that this caller holds: READY with its columnar copy, or REJECTED with its findings.
+
+    Raises: LostLease where another took it over meanwhile (nothing is written then).
+    Again: yes, by whoever claims it.
+    """
+    scratch = _make_scratch()
+    try:
+        inspection = _look(upload, scratch / "table.parquet")
+        fault_point("inspected")
+        if inspection.verdict == "sound":
+            get_storage().put_file(table_key(upload), scratch / "table.parquet")
+            fault_point("copied")
+        _write_verdict(upload, inspection)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    upload.refresh_from_db()
+    return upload
+
+
+def needed_checks(kind: Kind) -> dict[str, Check]:
+    """Give every check that a kind names, by slug; `required` comes with any column that must be filled."""
+    slugs = {slug for column in kind.columns for slug in column.checks} | set(kind.checks)
+    if any(column.filled for column in kind.columns):
+        slugs.add("required")
+    return {slug: get_check(slug) for slug in sorted(slugs)}
+
+
+def _make_scratch() -> Path:
+    """Make a private folder on the data disk, so that the copy can be renamed into place."""
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(mkdtemp(prefix="inspect-", dir=settings.SCRATCH_DIR))
+
+
+def _look(upload: Upload, table_out: Path) -> Inspection:
+    """Run the child; where it dies, refuse the file in words."""
+    kind = get_kind(upload.kind)
+    columns: Sequence[Column] = kind.columns
+    try:
+        return inspect_in_child(
+            get_storage().local_path(original_key(upload)),
+            columns,
+            needed_checks(kind),
+            row_checks=kind.checks,
+            table_out=table_out,
+            memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
+            seconds=settings.ROWMILL_INSPECT_SECONDS,
+        )
+    except ChildError as error:
+        log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
+        finding = Finding(
+            code="cannot_be_read",
+            severity="error",
+            message=str(error),
+            mend="Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that.",
+        )
+        return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
+
+
+@transaction.atomic
+def _write_verdict(upload: Upload, inspection: Inspection) -> None:
+    """Write state, facts and findings together, if the upload is still ours."""
+    sound = inspection.verdict == "sound"
+    facts = inspection.to_json()
+    facts.pop("findings")
+    changed = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
+        state=UploadState.READY if sound else UploadState.REJECTED,
+        header=list(inspection.header),
+        mapping=dict(inspection.mapping),
+        inspection=facts,
+        row_count=inspection.row_count,
+        checked_at=timezone.now(),
+        lease_until=None,
+        purge_after=None if sound else timezone.now() + REFUSED_KEPT,
+    )
+    if changed != 1:
+        raise LostLease
+    FindingRecord.objects.filter(upload=upload).delete()
+    FindingRecord.objects.bulk_create(
+        _as_record(upload, position, finding) for position, finding in enumerate(inspection.findings[:KEPT_FINDINGS])
+    )
+    verb = "upload.ready" if sound else "upload.rejected"
+    audit.record(upload.org, None, verb, "upload", upload.public_id, rows=inspection.row_count)
+
+
+def _as_record(upload: Upload, position: int, finding: Finding) -> FindingRecord:
+    """Turn a finding into its row."""
+    return FindingRecord(
+        org_id=upload.org_id,
+        upload=upload,
+        position=position,
+        code=finding.code,
+        severity=finding.severity,
+        message=finding.message,
+        line=finding.line,
+        row=finding.row,
+        column=finding.column,
+        column_name=(finding.column_name or "")[:300],
+        byte=finding.byte,
+        mend=finding.mend,
+        count=finding.count,
+    )
+
+
+def as_finding(record: FindingRecord) -> Finding:
+    """Turn a row back into a finding."""
+    return Finding(
+        code=record.code,
+        severity="error" if record.severity == "error" else "warning",
+        message=record.message,
+        line=record.line,
+        row=record.row,
+        column=record.column,
+        column_name=record.column_name or None,
+        byte=record.byte,
+        mend=record.mend,
+        count=record.count,
+    )

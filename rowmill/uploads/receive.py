@@ -1,0 +1,121 @@
+"""The first step: receives a file's bytes (begin, take the bytes, finish or abandon). Every door ends in `finish_upload`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import PurePath
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rowmill import audit
+from rowmill.errors import InputError, StateError
+from rowmill.faults import fault_point
+from rowmill.models import Upload, UploadState
+from rowmill.orgs import Caller
+from rowmill.registry import get_kind
+from rowmill.uploads.places import folder_key, get_storage, need_room, original_key
+
+log = structlog.get_logger("rowmill.uploads")
+INSPECT_LEASE = timedelta(seconds=60)
+
+
+def begin_upload(caller: Caller, kind: str, name: str, intent: dict[str, Any] | None = None) -> Upload:
+    """Open an upload in RECEIVING. `intent` says what job shall start once it is READY.
+
+    Raises: NotAllowed, NotFound for an unknown kind, OutOfSpace.
+    """
+    caller.need_write()
+    get_kind(kind)
+    need_room()
+    upload = Upload.objects.create(
+        org=caller.org, kind=kind, name=clean_name(name), intent=intent, created_by=caller.user
+    )
+    audit.record(caller.org, caller.user, "upload.begin", "upload", upload.public_id, kind=kind)
+    return upload
+
+
+def clean_name(name: str) -> str:
+    """Keep the last part of a sender's file name, without control characters. It is shown, never used as a path."""
+    last = PurePath(name.replace("\\", "/")).name
+    kept = "".join(char for char in last if char.isprintable()).strip()
+    return kept[:255] or "upload.csv"
+
+
+def receive_whole(upload: Upload, chunks: Iterable[bytes], max_bytes: int) -> tuple[int, str]:
+    """Store a whole file while hashing it. Shape: (bytes, SHA-256 in hex).
+
+    Raises: InputError too_large or empty_file, OutOfSpace; the upload is then ABORTED and its bytes are gone.
+    """
+    digest = hashlib.sha256()
+    try:
+        size = get_storage().write(original_key(upload), _measured(chunks, digest, max_bytes))
+        if size == 0:
+            raise InputError(
+                "The file is empty: it has no bytes at all. Export it again and send that file.", code="empty_file"
+            )
+    except BaseException:
+        abandon_upload(upload)
+        raise
+    fault_point("received")
+    return size, digest.hexdigest()
+
+
+def _measured(chunks: Iterable[bytes], digest: Any, max_bytes: int) -> Iterator[bytes]:
+    """Pass bytes on, hashed and counted. Raises: InputError past the limit."""
+    seen = 0
+    for chunk in chunks:
+        seen += len(chunk)
+        if seen > max_bytes:
+            raise InputError(
+                f"The file is larger than {max_bytes:,} bytes, which is the most that this door takes. Split it and send the parts.",
+                code="too_large",
+            )
+        digest.update(chunk)
+        yield chunk
+
+
+def finish_upload(upload: Upload, size_bytes: int, sha256: str) -> Upload:
+    """Close the receiving: RECEIVING > CHECKING, under a lease for whoever inspects it now.
+
+    Raises: StateError where it is no longer RECEIVING. Again: no.
+    """
+    changed = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING).update(
+        state=UploadState.CHECKING,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        claims=F("claims") + 1,
+        lease_until=Now() + INSPECT_LEASE,
+    )
+    if changed != 1:
+        raise StateError("This upload is no longer being received.")
+    fault_point("finished")
+    upload.refresh_from_db()
+    log.info("upload finished", upload_id=str(upload.public_id), bytes=size_bytes)
+    return upload
+
+
+def abandon_upload(upload: Upload) -> bool:
+    """Give up an upload and remove its bytes. Again: yes."""
+    changed = (
+        Upload.objects.filter(pk=upload.pk)
+        .exclude(state__in=[UploadState.ABORTED])
+        .filter(jobs__isnull=True)
+        .update(state=UploadState.ABORTED, purged_at=timezone.now(), lease_until=None)
+    )
+    if changed:
+        get_storage().delete_under(folder_key(upload))
+        upload.refresh_from_db()
+    return bool(changed)
+
+
+def max_upload_bytes() -> int:
+    """Give the most that a whole POST takes, in bytes."""
+    limit: int = settings.ROWMILL_MAX_UPLOAD_BYTES
+    return limit
