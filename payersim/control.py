@@ -29,6 +29,7 @@ class Control:
             ("POST", "/control/reset"): self.reset,
             ("POST", "/control/revoke-tokens"): self.revoke_tokens,
             ("POST", "/control/maintenance"): self.set_maintenance,
+            ("POST", "/control/heal"): self.heal,
             ("POST", "/control/advance"): self.advance,
             ("GET", "/control/stats"): self.stats,
             ("GET", "/control/health"): self.health,
@@ -83,6 +84,11 @@ class Control:
         """Take {"on": true or false}: while on, every call gets 503."""
         self.simulator.maintenance = bool(json.loads(call.body)["on"])
         return {"on": self.simulator.maintenance}
+
+    def heal(self, call: Call) -> dict[str, Any]:
+        """Take {"on": true or false}: while on, claims that would misbehave for ever are answered."""
+        self.simulator.healed = bool(json.loads(call.body)["on"])
+        return {"on": self.simulator.healed}
 
     def advance(self, call: Call) -> dict[str, Any]:
         """Take {"seconds": n}: put the clock ahead, so that tokens expire and maintenance comes."""

@@ -28,6 +28,7 @@ class Simulator:
         self.settings = settings or Settings()
         self.book = book or Book()
         self.maintenance = False
+        self.healed = False
         self.reset()
 
     def reset(self) -> None:
@@ -175,7 +176,7 @@ class Simulator:
 
     def _behaviour(self, entry: Entry, attempt: int, draws: Draws) -> str:
         """Say how this attempt misbehaves: as its entry says, else as the profile deals it, "" for not at all."""
-        if entry.behaviour:
+        if entry.behaviour and not (self.healed and entry.times is None):
             return entry.behaviour if entry.times is None or attempt <= entry.times else ""
         return self._dealt(attempt, draws)
 

@@ -59,6 +59,12 @@ def test_counts_are_given() -> None:
     assert make_claims(200, 1, io.BytesIO()) == {"ok": 172, "not_found": 12, "rejected": 12, "failed": 4}
 
 
+def test_progress_is_told_every_thousand_rows() -> None:
+    told: list[int] = []
+    make_claims(2500, 1, io.BytesIO(), on_progress=told.append)
+    assert told == [1000, 2000]
+
+
 def test_cells_show_what_files_have() -> None:
     cells, _ = made(500)
     assert tuple(cells[0]) == HEADER

@@ -39,6 +39,13 @@ def test_always_failing_claim_never_answers(calm: Payer) -> None:
     assert all(told.status >= 500 for told in ask(calm, *["SIMFX1"] * 8))
 
 
+def test_claim_that_always_fails_can_be_healed() -> None:
+    with running("calm") as payer:
+        assert ask(payer, "SIMFX1")[0].status >= 500
+        payer.control("heal", {"on": True})
+        assert ask(payer, "SIMFX1")[0].claims
+
+
 def test_error_page_is_html(calm: Payer) -> None:
     told = ask(calm, "SIM5H1")[0]
     assert told.status in (502, 503)
