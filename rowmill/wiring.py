@@ -30,7 +30,7 @@ def _words(text: str) -> list[str]:
 
 def _plugins(text: str) -> dict[str, str]:
     """Read `slug=dotted.path,slug=dotted.path`."""
-    return dict(word.split("=", 1) for word in _words(text))  # type: ignore[misc]
+    return dict(word.split("=", 1) for word in _words(text))
 
 
 @dataclass(frozen=True)

@@ -110,4 +110,4 @@ def release_batch(batch: Batch, seconds: float = 0.0, reason: str = "") -> None:
 
 def backoff_seconds(attempts: int) -> float:
     """Give the wait after a failed attempt: 0.5 s, 1 s, 2 s ... 60 s."""
-    return min(BACKOFF_CAP_SECONDS, 0.5 * 2 ** max(0, attempts - 1))
+    return min(BACKOFF_CAP_SECONDS, 0.5 * 2.0 ** max(0, attempts - 1))

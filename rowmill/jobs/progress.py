@@ -142,7 +142,7 @@ def _progress(
     job: Job, sums: dict[str, Any], rate: tuple[int, datetime | None] | None, wait: str, written: int | None, room: bool
 ) -> Progress:
     """Put one job's numbers together."""
-    outcomes = {word: sums.get(f"rows_{word}") or 0 for word in OUTCOMES}
+    outcomes: dict[str, int] = {word: sums.get(f"rows_{word}") or 0 for word in OUTCOMES}
     settled = sum(outcomes.values())
     outcomes["unprocessed"] = job.total_rows - settled
     per_minute = _per_minute(rate)

@@ -9,9 +9,12 @@ from typing import Any
 
 import structlog
 
-ALLOWED_FIELDS = frozenset(
-    ["event", "level", "timestamp", "logger", "request_id", "method", "route", "status", "seconds", "org_id", "user_id", "upload_id", "job_id", "batch_id", "first_row", "last_row", "rows", "row", "line", "column", "code", "count", "kind", "lane", "claims", "attempts", "state", "old_state", "new_state", "payer", "account_id", "error_type", "error_at", "reason_code", "outcome", "ok", "not_found", "rejected", "failed", "bytes", "path", "port", "host", "pid", "version", "verb", "target_type", "address", "data_dir"]
-)
+_WORDS = """
+    event level timestamp logger request_id method route status seconds org_id user_id upload_id job_id batch_id first_row
+    last_row rows row line column code count kind lane claims attempts state old_state new_state payer account_id error_type
+    error_at reason_code outcome ok not_found rejected failed bytes port host pid version verb target_type address data_dir
+"""
+ALLOWED_FIELDS = frozenset(_WORDS.split())
 
 
 def keep_allowed(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

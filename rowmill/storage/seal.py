@@ -28,7 +28,7 @@ class Sealer:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return _VERSION + nonce + self._cipher.encrypt(nonce, plain, aad.encode())
 
-    def open(self, sealed: bytes, aad: str) -> bytes:
+    def open(self, sealed: bytes | memoryview, aad: str) -> bytes:
         """Decrypt. Raises: ConfigError where the key or the place is another."""
         body = bytes(sealed)
         if body[:1] != _VERSION:

@@ -74,7 +74,7 @@ def _measured(chunks: Iterable[bytes], digest: Any, max_bytes: int) -> Iterator[
         seen += len(chunk)
         if seen > max_bytes:
             raise InputError(
-                f"The file is larger than {max_bytes:,} bytes, which is the most that this door takes. Split it and send the parts.",
+                f"The file is larger than {max_bytes:,} bytes, the most that this door takes. Split it and send the parts.",
                 code="too_large",
             )
         digest.update(chunk)

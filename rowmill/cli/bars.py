@@ -1,0 +1,67 @@
+"""What the command line shows while it works: bars with numbers, and problems in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TransferSpeedColumn as Speed
+
+CONSOLE = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def upload_bar(size_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show how far a file has been sent."""
+    columns = (TextColumn("Uploading"), BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=CONSOLE) as progress:
+        task = progress.add_task("upload", total=size_bytes)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def job_bar(rows: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show how far a job is, from the API's progress."""
+    columns = (
+        TextColumn("{task.fields[state]:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, console=CONSOLE) as progress:
+        task = progress.add_task("job", total=max(rows, 1), state="PENDING", words="")
+
+        def show(now: dict[str, Any]) -> None:
+            progress.update(task, completed=now["processed_rows"], state=now["status"], words=_words(now))
+
+        yield show
+
+
+def _words(now: dict[str, Any]) -> str:
+    """Put rate, time left and waiting reason beside the bar."""
+    if now.get("waiting_reason"):
+        return str(now["waiting_reason"])
+    parts = [
+        f"{count:,} {word.replace('_', ' ')}"
+        for word, count in now["outcomes"].items()
+        if count and word != "unprocessed"
+    ]
+    if now.get("rows_per_minute"):
+        parts.append(f"{now['rows_per_minute']:,.0f} rows/min")
+    left = now.get("seconds_left")
+    if isinstance(left, dict):
+        left = (left.get("low"), left.get("high"))
+    if left:
+        parts.append(f"{left[0]}-{left[1]} s left")
+    return " · ".join(parts)
+
+
+def print_problem(problem: dict[str, Any], sentence: str) -> None:
+    """Print why the server refused, with the places in the file."""
+    CONSOLE.print(f"[bold red]Refused:[/] {sentence}")
+    for finding in problem.get("findings", [])[:20]:
+        place = f"line {finding['line']:,}" if finding.get("line") else "file"
+        CONSOLE.print(f"  {place}: {finding['message']} {finding.get('mend', '')}")

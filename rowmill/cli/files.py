@@ -1,0 +1,146 @@
+"""Commands on files alone, without server or database: `check`, `convert`, `sample`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rowmill.contracts import Finding, Inspection
+
+SHOWN_FINDINGS = 50
+
+
+class Format(StrEnum):
+    """What `convert` writes."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+class SampleKind(StrEnum):
+    """What `sample` makes."""
+
+    claims = "claims"
+
+
+FileArgument = Annotated[Path, typer.Argument(help="The file to read.", exists=True, dir_okay=False, readable=True)]
+
+
+def check(
+    file: FileArgument,
+    kind: Annotated[
+        str | None, typer.Option(help="Check the columns and cells against a kind, such as claim_status.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say whether a file is a sound table, and if not, exactly what is wrong, where, and what to do.
+
+    Needs no server and no database. Exit: 0 sound, 1 not sound, 2 wrong usage.
+    """
+    from rowmill.tabular.report import check_json
+
+    inspection = inspect_file(file, kind)
+    if as_json:
+        print(json.dumps(check_json(inspection)))
+    else:
+        _print_report(file, inspection)
+    raise typer.Exit(0 if inspection.verdict == "sound" else 1)
+
+
+def inspect_file(file: Path, kind: str | None) -> Inspection:
+    """Run the fast path over a file, against a kind where one is named. Raises: NotFound for an unknown kind."""
+    from rowmill.registry import get_check, get_kind
+    from rowmill.tabular.child import inspect_in_child
+
+    if kind is None:
+        return inspect_in_child(file, (), {})
+    found = get_kind(kind)
+    slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
+    return inspect_in_child(file, found.columns, {slug: get_check(slug) for slug in slugs}, row_checks=found.checks)
+
+
+def _print_report(file: Path, inspection: Inspection) -> None:
+    """Print verdict, balance and findings for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rowmill.tabular.report import describe
+
+    console = Console(soft_wrap=True, highlight=False)
+    colour = "green" if inspection.verdict == "sound" else "red"
+    console.print(f"[bold {colour}]{describe(inspection)}[/]")
+    balance = inspection.balance
+    console.print(
+        f"{balance.lines:,} lines = {balance.header:,} header + {balance.rows:,} rows + {balance.blank:,} blank + "
+        f"{balance.continuation:,} continuation + {balance.preamble_footer:,} preamble and footer + {balance.broken:,} broken"
+    )
+    if not inspection.findings:
+        return
+    table = Table(show_lines=False, box=None, pad_edge=False)
+    for name in ("Line", "Column", "Times", "What", "What to do"):
+        table.add_column(name, overflow="fold")
+    for finding in inspection.findings[:SHOWN_FINDINGS]:
+        column = finding.column_name or (str(finding.column) if finding.column else "")
+        line = f"{finding.line:,}" if finding.line else ""
+        mark = "" if finding.severity == "error" else "(warning) "
+        table.add_row(line, column, f"{finding.count:,}", mark + finding.message, finding.mend)
+    console.print(table)
+    more = len(inspection.findings) - SHOWN_FINDINGS
+    if more > 0:
+        console.print(f"and {more:,} more; `rowmill check --json {file.name}` lists them all.")
+
+
+def convert(
+    file: FileArgument,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where to write; else standard output (CSV only).")
+    ] = None,
+    to: Annotated[Format, typer.Option(help="csv or parquet.")] = Format.csv,
+    without_broken_rows: Annotated[
+        bool, typer.Option(help="Leave out rows whose structure is broken, and say how many.")
+    ] = False,
+) -> None:
+    """Write the table as it was understood: UTF-8, commas, header first, every cell as it was.
+
+    Exit: 0 written, 3 not sound (findings on stderr, nothing is written), 2 wrong usage. Warnings go to stderr.
+    """
+    from rowmill.tabular.convert import convert as convert_file
+
+    if out is None and to is Format.parquet:
+        raise typer.BadParameter("Parquet needs a file: give -o OUT.")
+    target: Path | object = out if out is not None else sys.stdout.buffer
+    report = convert_file(file, target, to=to.value, without_broken_rows=without_broken_rows)
+    for finding in report.findings:
+        print(_finding_line(finding), file=sys.stderr)
+    if not report.written:
+        raise typer.Exit(3)
+
+
+def _finding_line(finding: Finding) -> str:
+    """Put a finding on one line."""
+    place = f"line {finding.line:,}" if finding.line else "file"
+    times = f" ({finding.count:,} times)" if finding.count > 1 else ""
+    return f"{finding.severity}: {place}: {finding.code}: {finding.message}{times} {finding.mend}".rstrip()
+
+
+def sample(
+    what: Annotated[SampleKind, typer.Argument(help="What to make.")],
+    rows: Annotated[int, typer.Option(help="How many rows.", min=0)] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("claims.csv"),
+    book: Annotated[
+        Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
+    ] = None,
+) -> None:
+    """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
+    from rowmill.claims.sample import make_claims
+
+    counts = make_claims(rows, seed, out, book)
+    words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
+    print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
