@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from rowmill.models import AuditEvent, Org, User
-from rowmill.orgs import org_sealer
+from rowmill.storage.seal import master_sealer
 
 
 def record(
@@ -55,7 +56,7 @@ def find_break(org: Org) -> int | None:
 
 def _mac(event: AuditEvent, before: str) -> str:
     """Chain an event to the one before it."""
-    return org_sealer(event.org_id).mac(_canonical(event, before), "audit")
+    return master_sealer(settings.ROWMILL_ENCRYPTION_KEY).mac(_canonical(event, before), f"audit|{event.org_id}")
 
 
 def _canonical(event: AuditEvent, before: str) -> bytes:
