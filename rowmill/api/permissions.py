@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from rowmill.errors import NotFound
 from rowmill.orgs import Caller, find_caller
+
+if TYPE_CHECKING:  # The framework's views import this module as they load.
+    from rest_framework.views import APIView
 
 
 class MemberOfOrg(BasePermission):
@@ -21,7 +25,8 @@ class MemberOfOrg(BasePermission):
             return False
         try:
             request.caller = find_caller(request.user, request.session.get("org_id"))  # type: ignore[attr-defined]
-        except NotFound:
+        except NotFound as error:
+            self.message = str(error)
             return False
         caller: Caller = request.caller  # type: ignore[attr-defined]
         if request.method in SAFE_METHODS or caller.may_write:

@@ -1,0 +1,133 @@
+"""The whole-POST door: takes a file in as it streams, never whole in memory, and stops it at the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from django.http import HttpRequest, QueryDict
+from django.utils.datastructures import MultiValueDict
+
+from rowmill.errors import InputError, OutOfSpace
+from rowmill.uploads.places import need_room
+from rowmill.uploads.receive import max_upload_bytes
+
+FIELD = "file"
+# What a multipart body may weigh beside its file: boundaries, part headers, options.
+FORM_BYTES = 64 * 1024
+# A sender that is far over the limit is cut off; up to here the body is read to its end, so that the answer is seen.
+DRAINED_BYTES = 64 * 1024 * 1024
+
+
+class ReceivedFile(UploadedFile[bytes]):
+    """A file that came in, lying in the scratch folder until the request is over."""
+
+    def temporary_file_path(self) -> str:
+        """Give where it lies."""
+        return str(self.file.name)  # type: ignore[union-attr]
+
+
+class OneFileHandler(FileUploadHandler):
+    """Writes the part called `file` to the scratch folder, counting; other files are read and dropped."""
+
+    chunk_size = 256 * 1024
+
+    def __init__(self, request: HttpRequest | None = None) -> None:
+        super().__init__(request)
+        self.limit = max_upload_bytes()
+        self.too_large = False
+        self.cut_off = False
+        self.files = 0
+        self._out: IO[bytes] | None = None
+        self._seen = 0
+
+    def handle_raw_input(
+        self,
+        input_data: IO[bytes],
+        META: dict[str, str],
+        content_length: int,
+        boundary: str,
+        encoding: str | None = None,
+    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[bytes]]] | None:
+        """Take nothing of what says itself that it is too large. Raises: OutOfSpace while the disk is full."""
+        need_room()
+        if content_length <= self.limit + FORM_BYTES:
+            return None
+        self.too_large = True
+        if content_length <= DRAINED_BYTES:
+            while input_data.read(self.chunk_size):
+                pass
+        return QueryDict(), MultiValueDict()
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        """Open the file that the part is written to."""
+        super().new_file(*args, **kwargs)
+        self.files += 1
+        self._seen = 0
+        if self.field_name == FIELD and self._out is None:
+            folder: Path = settings.SCRATCH_DIR
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._out = NamedTemporaryFile(prefix="receive-", dir=folder)  # noqa: SIM115
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Write on. Raises: StopUpload past the limit."""
+        self._seen += len(raw_data)
+        if self._seen > self.limit:
+            self.too_large = True
+            self._close()
+            raise StopUpload(connection_reset=False)
+        if self.field_name == FIELD and self._out is not None:
+            self._write(raw_data)
+
+    def _write(self, data: bytes) -> None:
+        """Raises: OutOfSpace where the disk is full."""
+        assert self._out is not None
+        try:
+            self._out.write(data)
+        except OSError:
+            self._close()
+            raise OutOfSpace from None
+
+    def file_complete(self, file_size: int) -> ReceivedFile | None:
+        """Give the file; None for a part that is not wanted."""
+        if self.field_name != FIELD or self._out is None:
+            return None
+        self._out.flush()
+        self._out.seek(0)
+        return ReceivedFile(self._out, self.file_name, self.content_type, file_size, self.charset)
+
+    def upload_interrupted(self) -> None:
+        """Throw away what came: the body ended in the middle of the file."""
+        self.cut_off = True
+        self._close()
+
+    def _close(self) -> None:
+        if self._out is not None:
+            self._out.close()
+            self._out = None
+
+
+def need_one_file(handler: OneFileHandler, files: Mapping[str, Any]) -> UploadedFile[bytes]:
+    """Give the file that came. Raises: InputError too_large, missing_file, one_file_only."""
+    if handler.too_large:
+        raise InputError(
+            f"The file is larger than {handler.limit:,} bytes, which is the most that this address takes. "
+            "Split it and send the parts.",
+            code="too_large",
+            limit_bytes=handler.limit,
+        )
+    if handler.cut_off:
+        raise InputError("The file did not arrive whole. Send it again.", code="cut_off", field=FIELD)
+    file = files.get(FIELD)
+    if not isinstance(file, UploadedFile):
+        raise InputError(
+            "There is no file. Send it as the part `file` of a multipart form.", code="missing_file", field=FIELD
+        )
+    if handler.files > 1:
+        raise InputError("There is more than one file. Send one file a time.", code="one_file_only", field=FIELD)
+    return file

@@ -1,0 +1,255 @@
+"""How jobs and uploads look in JSON: the shapes of the OpenAPI page, and the functions that fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.urls import reverse
+from rest_framework import serializers
+
+from rowmill.jobs.progress import Progress, read_many
+from rowmill.models import Job as JobRow
+from rowmill.models import JobState, Practice, Upload, UploadState
+
+
+class Outcomes(serializers.Serializer[Any]):
+    """How many rows have which outcome; together they are all rows."""
+
+    ok = serializers.IntegerField()
+    not_found = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    unprocessed = serializers.IntegerField()
+
+
+class BalanceShape(serializers.Serializer[Any]):
+    """The account of physical lines, and of rows.
+
+    lines = header + rows + blank + continuation + preamble_footer + broken (`balances`);
+    rows = ok + not found + rejected + failed + not processed (`rows_balance`).
+    """
+
+    lines = serializers.IntegerField()
+    header = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    blank = serializers.IntegerField()
+    continuation = serializers.IntegerField()
+    preamble_footer = serializers.IntegerField()
+    broken = serializers.IntegerField()
+    balances = serializers.BooleanField()
+    rows_balance = serializers.BooleanField()
+
+
+class ProgressShape(serializers.Serializer[Any]):
+    """How far a job is."""
+
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(JobState.choices)
+    final = serializers.BooleanField(help_text="True once nothing more will happen by itself: stop asking.")
+    total_rows = serializers.IntegerField()
+    processed_rows = serializers.IntegerField(help_text="Rows that have an outcome.")
+    success_rows = serializers.IntegerField(help_text="Rows that are ok.")
+    failed_rows = serializers.IntegerField(help_text="Rows that have an outcome and are not ok.")
+    outcomes = Outcomes()
+    percent = serializers.FloatField()
+    rows_per_minute = serializers.FloatField(allow_null=True)
+    seconds_left = serializers.ListField(
+        child=serializers.IntegerField(), min_length=2, max_length=2, allow_null=True, help_text="From, to."
+    )
+    waiting_reason = serializers.CharField(allow_blank=True)
+    balance = BalanceShape()
+
+
+class JobLinks(serializers.Serializer[Any]):
+    """Where to go on."""
+
+    self = serializers.CharField()
+    progress = serializers.CharField()
+    results = serializers.CharField()
+    retry = serializers.CharField()
+    cancel = serializers.CharField()
+    upload = serializers.CharField()
+
+
+class JobShape(ProgressShape):
+    """One run over one file."""
+
+    kind = serializers.CharField()
+    file_name = serializers.CharField()
+    file_size = serializers.IntegerField(help_text="Bytes.")
+    sha256 = serializers.CharField()
+    upload_id = serializers.UUIDField()
+    celery_task_id = serializers.UUIDField()
+    transaction_code = serializers.CharField(allow_null=True)
+    payer = serializers.CharField(allow_null=True)
+    practice = serializers.UUIDField(allow_null=True)
+    start_date = serializers.DateField(allow_null=True)
+    end_date = serializers.DateField(allow_null=True)
+    error_log = serializers.ListField(child=serializers.JSONField())
+    retries = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    created_by = serializers.EmailField(allow_null=True)
+    processing_started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    cancelled_by = serializers.EmailField(allow_null=True)
+    links = JobLinks()
+
+
+class UploadLinks(serializers.Serializer[Any]):
+    """Where to go on."""
+
+    self = serializers.CharField()
+    findings = serializers.CharField()
+    jobs = serializers.ListField(child=serializers.CharField())
+
+
+class UploadShape(serializers.Serializer[Any]):
+    """One file, and what was found in it."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    status = serializers.ChoiceField(UploadState.choices)
+    file_name = serializers.CharField()
+    file_size = serializers.IntegerField(help_text="Bytes.")
+    sha256 = serializers.CharField(allow_blank=True)
+    rows = serializers.IntegerField()
+    rejected_rows = serializers.IntegerField()
+    findings = serializers.IntegerField(help_text="How many findings are kept.")
+    dialect = serializers.DictField(allow_null=True)
+    balance = serializers.DictField()
+    created_at = serializers.DateTimeField()
+    created_by = serializers.EmailField(allow_null=True)
+    checked_at = serializers.DateTimeField(allow_null=True)
+    purged_at = serializers.DateTimeField(allow_null=True)
+    links = UploadLinks()
+
+
+class ResultShape(serializers.Serializer[Any]):
+    """What became of one row. `values` has the columns of the results file; dates in it are ISO."""
+
+    row = serializers.IntegerField()
+    line = serializers.IntegerField(allow_null=True)
+    outcome = serializers.ChoiceField(["ok", "not_found", "rejected", "failed", "unprocessed"])
+    success = serializers.BooleanField()
+    code = serializers.CharField(allow_blank=True)
+    message = serializers.CharField(allow_blank=True)
+    attempts = serializers.IntegerField()
+    values = serializers.DictField(child=serializers.CharField(allow_blank=True))
+
+
+class RetryShape(JobShape):
+    """The job after a retry."""
+
+    retried_rows = serializers.IntegerField(help_text="How many rows are asked again.")
+
+
+def describe_progress(job: JobRow, progress: Progress) -> dict[str, Any]:
+    """Give how far a job is."""
+    return {
+        "id": str(job.public_id),
+        "status": progress.state,
+        "final": progress.final,
+        "total_rows": progress.total_rows,
+        "processed_rows": progress.processed_rows,
+        "success_rows": progress.success_rows,
+        "failed_rows": progress.failed_rows,
+        "outcomes": dict(progress.outcomes),
+        "percent": progress.percent,
+        "rows_per_minute": progress.rows_per_minute,
+        "seconds_left": list(progress.seconds_left) if progress.seconds_left is not None else None,
+        "waiting_reason": progress.waiting_reason,
+        "balance": _balance(progress.balance),
+    }
+
+
+def describe_jobs(jobs: Iterable[JobRow]) -> list[dict[str, Any]]:
+    """Give whole jobs. Cost: a few queries, however many jobs, where upload and people were selected with them."""
+    jobs = list(jobs)
+    progress = read_many(jobs)
+    wanted = {job.options.get("practice_id") for job in jobs} - {None}
+    practices = dict(Practice.objects.filter(pk__in=wanted).values_list("pk", "public_id"))
+    return [_describe_job(job, progress[job.pk], practices.get(job.options.get("practice_id"))) for job in jobs]
+
+
+def describe_one(job: JobRow) -> dict[str, Any]:
+    """Give a whole job."""
+    return describe_jobs([job])[0]
+
+
+def _describe_job(job: JobRow, progress: Progress, practice_id: UUID | None) -> dict[str, Any]:
+    """Lay out a job."""
+    options: Mapping[str, Any] = job.options
+    return {
+        **describe_progress(job, progress),
+        "kind": job.kind,
+        "file_name": job.upload.name,
+        "file_size": job.upload.size_bytes,
+        "sha256": job.upload.sha256,
+        "upload_id": str(job.upload.public_id),
+        "celery_task_id": str(job.celery_task_id),
+        "transaction_code": options.get("transaction_code") or None,
+        "payer": options.get("payer") or None,
+        "practice": str(practice_id) if practice_id else None,
+        "start_date": options.get("start_date") or None,
+        "end_date": options.get("end_date") or None,
+        "error_log": job.error_log,
+        "retries": job.retries,
+        "created_at": job.created_at,
+        "created_by": job.created_by.email if job.created_by else None,
+        "processing_started_at": job.processing_started_at,
+        "completed_at": job.completed_at,
+        "cancelled_at": job.cancelled_at,
+        "cancelled_by": job.cancelled_by.email if job.cancelled_by else None,
+        "links": job_links(job),
+    }
+
+
+def job_links(job: JobRow) -> dict[str, str]:
+    """Give the addresses that belong to a job."""
+    names = {
+        "self": "job",
+        "progress": "job-progress",
+        "results": "job-results",
+        "retry": "job-retry",
+        "cancel": "job-cancel",
+    }
+    links = {word: reverse(f"api-{name}", args=[job.public_id]) for word, name in names.items()}
+    return {**links, "upload": reverse("api-upload", args=[job.upload.public_id])}
+
+
+def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
+    """Give an upload. Cost: one query, for its jobs."""
+    facts: Mapping[str, Any] = upload.inspection
+    jobs = upload.jobs.filter(deleted_at=None).values_list("public_id", flat=True)
+    return {
+        "id": str(upload.public_id),
+        "kind": upload.kind,
+        "status": upload.state,
+        "file_name": upload.name,
+        "file_size": upload.size_bytes,
+        "sha256": upload.sha256,
+        "rows": upload.row_count,
+        "rejected_rows": facts.get("rejected_rows", 0),
+        "findings": findings,
+        "dialect": facts.get("dialect"),
+        "balance": facts.get("balance", {}),
+        "created_at": upload.created_at,
+        "created_by": upload.created_by.email if upload.created_by else None,
+        "checked_at": upload.checked_at,
+        "purged_at": upload.purged_at,
+        "links": {
+            "self": reverse("api-upload", args=[upload.public_id]),
+            "findings": reverse("api-upload-findings", args=[upload.public_id]),
+            "jobs": [reverse("api-job", args=[public_id]) for public_id in jobs],
+        },
+    }
+
+
+def _balance(balance: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the balance with every word that is agreed, whatever an older record lacks."""
+    numbers = ("lines", "header", "rows", "blank", "continuation", "preamble_footer", "broken")
+    words = {name: int(balance.get(name, 0)) for name in numbers}
+    return {**words, "balances": bool(balance.get("balances")), "rows_balance": bool(balance.get("rows_balance"))}
