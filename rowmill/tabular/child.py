@@ -1,0 +1,201 @@
+"""The limited child: the fast path in a process of its own, so that a hostile file can cost a process and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from rowmill.contracts import Check, Column, Inspection
+from rowmill.errors import ChildError, OutOfSpace
+
+MEMORY_BYTES = 1_500_000_000
+SECONDS = 600.0
+# Address space is not memory: DuckDB and NumPy reserve far more than they touch.
+_ADDRESS_SPACE_EXTRA = 4_000_000_000
+
+
+def inspect_in_child(
+    path: Path,
+    columns: Sequence[Column],
+    checks: Mapping[str, Check],
+    *,
+    row_checks: Sequence[str] = (),
+    table_out: Path | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+    seconds: float = SECONDS,
+    on_verdict: Callable[[Inspection], None] = lambda inspection: None,
+) -> Inspection:
+    """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
+
+    Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
+    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written.
+    """
+    request = {
+        "path": str(path.resolve()),
+        "columns": [asdict(c) for c in columns],
+        "checks": {slug: asdict(c) for slug, c in checks.items()},
+        "row_checks": list(row_checks),
+        "table_out": str(table_out.resolve()) if table_out else None,
+        "memory_bytes": memory_bytes,
+        "seconds": seconds,
+    }
+    temp = tempfile.mkdtemp(prefix="rowmill-child-")
+    try:
+        return _run(request, temp, seconds, on_verdict)
+    except BaseException:
+        if table_out is not None:
+            table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def _run(request: Mapping[str, Any], temp: str, seconds: float, on_verdict: Callable[[Inspection], None]) -> Inspection:
+    """Start the child, hand it the request, listen until it is done or its time is up."""
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "TMPDIR": temp,
+        "HOME": temp,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "OPENBLAS_NUM_THREADS": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "rowmill.tabular.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
+    overdue = threading.Event()
+
+    def stop() -> None:
+        overdue.set()
+        _kill(child)
+
+    timer = threading.Timer(seconds, stop)
+    timer.start()
+    try:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with child.stdin as pipe:
+            pipe.write(json.dumps(request).encode())
+        return _listen(child.stdout, on_verdict)
+    except (_Died, BrokenPipeError):
+        code = child.wait()
+        raise ChildError(_how_it_ended(code, overdue.is_set(), seconds)) from None
+    finally:
+        timer.cancel()
+        _kill(child)
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+class _Died(Exception):
+    """The child stopped without an answer."""
+
+
+def _listen(answers: IO[bytes], on_verdict: Callable[[Inspection], None]) -> Inspection:
+    """Read the child's lines: the verdict, then that it is done."""
+    inspection: Inspection | None = None
+    for line in answers:
+        answer = json.loads(line)
+        if "verdict" in answer:
+            inspection = Inspection.from_json(answer["verdict"])
+            on_verdict(inspection)
+        elif answer.get("done") and inspection is not None:
+            return inspection
+        elif answer.get("error") == "out_of_space":
+            raise OutOfSpace
+        else:
+            raise ChildError(str(answer.get("message", "")))
+    raise _Died
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End the child and whatever it started."""
+    if child.poll() is None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def _how_it_ended(code: int, overdue: bool, seconds: float) -> str:
+    """Say in words why there is no answer."""
+    if overdue:
+        return f"Reading the file took longer than {seconds:,.0f} seconds and was stopped. Split the file and send its parts."
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        return (
+            "Reading the file took more time or memory than it may and was stopped. Split the file and send its parts."
+        )
+    return f"The process that reads the file stopped unexpectedly (exit status {code}). Send the file again; if it stays so, report it."
+
+
+def main() -> None:
+    """Be the child: one request on stdin, answers as lines of JSON on stdout."""
+    request = json.load(sys.stdin)
+    _limit(request["memory_bytes"], request["seconds"])
+    # Imported after the limits, so that they hold for all of it.
+    from rowmill.tabular.inspect import Limits, inspect_table  # noqa: PLC0415
+    from rowmill.tabular.load import OutOfMemory, is_out_of_space  # noqa: PLC0415
+
+    try:
+        inspect_table(
+            Path(request["path"]),
+            [_column(c) for c in request["columns"]],
+            {slug: Check(**c) for slug, c in request["checks"].items()},
+            row_checks=request["row_checks"],
+            table_out=Path(request["table_out"]) if request["table_out"] else None,
+            limits=Limits(memory_bytes=request["memory_bytes"] // 3),
+            on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
+        )
+        _answer({"done": True})
+    except (MemoryError, OutOfMemory):
+        _answer(
+            {
+                "error": "memory",
+                "message": "Reading the file took more memory than it may. Split it and send its parts.",
+            }
+        )
+    except Exception as error:
+        # The text of a foreign exception may hold cells: only its class is told.
+        kind = "out_of_space" if is_out_of_space(error) else "failed"
+        _answer({"error": kind, "message": f"The file could not be read ({type(error).__name__})."})
+
+
+def _column(data: dict[str, Any]) -> Column:
+    """Read back a column."""
+    return Column(**{**data, "aliases": tuple(data["aliases"]), "checks": tuple(data["checks"])})
+
+
+def _answer(answer: Mapping[str, Any]) -> None:
+    """Write one line to the parent."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _limit(memory_bytes: int, seconds: float) -> None:
+    """Set the limits that the kernel keeps."""
+    space = memory_bytes + _ADDRESS_SPACE_EXTRA
+    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    cpu = int(seconds * (os.cpu_count() or 1)) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()

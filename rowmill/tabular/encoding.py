@@ -1,0 +1,196 @@
+"""Second look at a file: in which encoding it is written, and a UTF-8 copy of it where that is another than UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = 1 << 18
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_UTF8_SEQUENCE = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+_HIGH = re.compile(rb"[\x80-\xff]")
+_LETTERS_1252 = frozenset(range(0xC0, 0x100)) - {0xD7, 0xF7} | {0x8A, 0x8C, 0x8E, 0x9A, 0x9C, 0x9E, 0x9F, 0xAA, 0xBA}
+_MARKS_1252 = frozenset(
+    (0x80, 0x82, 0x84, 0x85, 0x8B, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x99, 0x9B)
+) | frozenset(range(0xA0, 0xC0))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the bytes are to be read. `skip` bytes of BOM come first; `sure` is False on little evidence."""
+
+    name: str
+    bom: bool = False
+    skip: int = 0
+    sure: bool = True
+
+
+def detect_encoding(head: bytes) -> Encoding:
+    """Name the encoding as far as the first bytes tell: a BOM, or the NULs of UTF-16; else UTF-8 until proven wrong."""
+    for bom, name in _BOMS:
+        if head.startswith(bom):
+            return Encoding(name, True, len(bom))
+    sample = head[: 1 << 14]
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    half = len(sample) // 2
+    if half >= 2 and odd > half * 0.5 and even < odd * 0.1:
+        return Encoding("utf-16-le")
+    if half >= 2 and even > half * 0.5 and odd < even * 0.1:
+        return Encoding("utf-16-be")
+    return Encoding("utf-8")
+
+
+def judge_encoding(blocks: Iterable[bytes]) -> Encoding | None:
+    """Name the one-byte or Japanese encoding of bytes that are not UTF-8; None where they are UTF-8 with damage."""
+    tally = _Tally()
+    for block in blocks:
+        tally.add(block)
+    return tally.verdict()
+
+
+class _Tally:
+    """Counts the evidence for each encoding over a whole file."""
+
+    def __init__(self) -> None:
+        self.sequences = 0
+        self.strays = 0
+        self.plausible = 0
+        self.undefined = 0
+        self.lines: set[int] = set()
+        self._line = 0
+        self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")()
+        self._kana = 0
+        self._before = b"\n"
+
+    def add(self, block: bytes) -> None:
+        """Weigh one more block."""
+        if not block.isascii():
+            strays = _UTF8_SEQUENCE.sub(lambda m: b"\x00" * len(m.group()), block)
+            self.sequences += len(_UTF8_SEQUENCE.findall(block))
+            for match in _HIGH.finditer(strays):
+                self._weigh(block, match.start())
+        self._line += block.count(b"\n") or block.count(b"\r")
+        self._try_japanese(block)
+        self._before = block[-1:]
+
+    def _weigh(self, block: bytes, at: int) -> None:
+        """Ask of one stray byte whether it makes a plausible Windows-1252 letter where it stands."""
+        self.strays += 1
+        if len(self.lines) < 3:
+            self.lines.add(self._line + block.count(b"\n", 0, at))
+        byte = block[at]
+        if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D):
+            self.undefined += 1
+            return
+        before = block[at - 1 : at] if at else self._before
+        after = block[at + 1 : at + 2]
+        if byte in _MARKS_1252:
+            self.plausible += 1
+        elif byte in _LETTERS_1252:
+            lower = byte >= 0xDF or byte in (0x9A, 0x9C, 0x9E)
+            clash = before.islower() and not lower or (lower and before.isupper() and after.isupper() and False)
+            self.plausible += not clash
+
+    def _try_japanese(self, block: bytes) -> None:
+        """Decode as Shift-JIS for as long as that goes well."""
+        if self._japanese is None:
+            return
+        try:
+            text = self._japanese.decode(block)
+        except UnicodeDecodeError:
+            self._japanese = None
+            return
+        if not block.isascii():
+            self._kana += sum("\u3040" <= c <= "\u30ff" or "\u4e00" <= c <= "\u9fff" for c in text)
+
+    def verdict(self) -> Encoding | None:
+        """Weigh the evidence. A file with valid UTF-8 beyond ASCII in it is UTF-8, damaged."""
+        if self.strays and self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays:
+            return Encoding("shift_jis")
+        if self.sequences > 0 and self.sequences * 20 >= self.strays:
+            return None
+        if self.undefined or not self.strays or self.plausible < 0.9 * self.strays:
+            return None
+        return Encoding("windows-1252", sure=len(self.lines) > 1)
+
+
+_CODECS = {"windows-1252": "cp1252", "shift_jis": "cp932"}
+
+
+def codec_of(encoding: Encoding) -> str:
+    """Give Python's name of the codec."""
+    return _CODECS.get(encoding.name, encoding.name)
+
+
+def transcode(source: Path, target: Path, encoding: Encoding) -> int | None:
+    """Write the file anew in UTF-8, without a BOM. Gives the first byte that could not be read, None where all could.
+
+    What cannot be read becomes U+FFFD and the place is told. Cost: one pass, flat memory.
+    """
+    decoder = codecs.getincrementaldecoder(codec_of(encoding))("strict")
+    bad: int | None = None
+    done = encoding.skip
+    with source.open("rb") as src, target.open("wb") as out:
+        src.seek(encoding.skip)
+        while True:
+            block = src.read(_BLOCK)
+            before = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                bad = done - before + error.start
+                decoder = codecs.getincrementaldecoder(codec_of(encoding))("replace")
+                src.seek(encoding.skip)
+                out.seek(0)
+                out.truncate()
+                text = ""
+                block = b"x"
+                done = encoding.skip - 1
+            out.write(text.encode("utf-8", "surrogatepass"))
+            done += len(block)
+            if not block:
+                return bad
+
+
+class Offsets:
+    """Turns byte offsets of the UTF-8 copy into offsets of the original. Ask in rising order: one pass in all."""
+
+    def __init__(self, copy: Path, encoding: Encoding) -> None:
+        self._codec = codec_of(encoding)
+        self._skip = encoding.skip
+        self._copy = copy
+
+    def original(self, offsets: Iterable[int]) -> dict[int, int]:
+        """Give the offset in the original for each offset in the copy."""
+        answer: dict[int, int] = {}
+        here, there = 0, self._skip
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        with self._copy.open("rb") as file:
+            for wanted in sorted(set(offsets)):
+                for block in _read_exactly(file.read, wanted - here):
+                    there += len(decoder.decode(block).encode(self._codec, "replace"))
+                here = wanted
+                answer[wanted] = there
+        return answer
+
+
+def _read_exactly(read: object, count: int) -> Iterator[bytes]:
+    """Yield `count` bytes in blocks, fewer where the file ends."""
+    while count > 0:
+        block: bytes = read(min(count, _BLOCK))  # type: ignore[operator]
+        if not block:
+            return
+        count -= len(block)
+        yield block

@@ -1,0 +1,307 @@
+"""Judges single records around a fault: is it a row, a blank line, a footer, or broken, and by what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rowmill.tabular.ledger import Short
+from rowmill.tabular.marks import Mark
+from rowmill.tabular.records import Record, Shape, cell, read_record, write_field
+
+if TYPE_CHECKING:
+    from rowmill.tabular.scan import Scan
+
+_ERROR_MARKS = ("nul-byte", "bad-encoding", "bom-in-middle")
+_OTHERS = ((b",", "commas"), (b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars"))
+_RUNS = ((re.compile(rb"[0-9]+"), b"9"), (re.compile(rb"[A-Za-z\x80-\xff]+"), b"a"), (re.compile(rb" +"), b" "))
+
+
+def outline(value: bytes) -> bytes:
+    """Give the shape of a cell: runs of digits as 9, of letters as a, the rest as it is."""
+    for pattern, sign in _RUNS:
+        value = pattern.sub(sign, value)
+    return value[:16]
+
+
+@dataclass(slots=True)
+class Profile:
+    """What the cells of each column look like, from a sample of rows; None where they look like anything."""
+
+    columns: list[frozenset[bytes] | None] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[bytes]]) -> Profile:
+        """Learn from rows of equal width."""
+        columns: list[frozenset[bytes] | None] = []
+        for cells in zip(*rows, strict=True) if rows else ():
+            shapes = frozenset(outline(c) for c in cells)
+            telling = any(b"9" in s or b"-" in s or b"/" in s or b"@" in s for s in shapes)
+            columns.append(shapes if telling and len(shapes) <= max(3, len(cells) // 4) else None)
+        return cls(columns)
+
+    @property
+    def tells(self) -> bool:
+        """Say whether any column has a shape of its own."""
+        return any(c is not None for c in self.columns)
+
+    def fits(self, cells: Sequence[bytes]) -> bool:
+        """Tell whether cells could be a row: most of the columns with a shape of their own have it."""
+        telling = [(s, c) for s, c in zip(self.columns, cells, strict=False) if s is not None]
+        if not telling:
+            return True
+        return sum(outline(c.strip()) in s for s, c in telling) >= 0.6 * len(telling)
+
+
+def settle_record(scan: Scan, data: bytes, record: Record, final: bool) -> int:
+    """Enter one record into the account and give where the next begins."""
+    shape = scan.shape
+    if record.fault is not None:
+        return _settle_broken_quote(scan, data, record, final)
+    marks = scan.marks_in(scan.offset(record.start), scan.offset(record.end))
+    body = data[record.start : record.end - len(record.newline)]
+    if _is_blank(body, shape):
+        return _settle_blank(scan, record, marks)
+    if record.newline == b"\r" != shape.newline and len(record.fields) != shape.columns:
+        record = _rejoin(data, record, shape, final)
+    if swallowed := _swallowed(scan.profile, data, record, shape):
+        return _settle_swallowed(scan, data, record, swallowed)
+    lines = _lines(data, record.start, record.end - len(record.newline), shape) + 1
+    if any(m.code in _ERROR_MARKS for m in marks):
+        return _settle_bad_bytes(scan, record, marks, lines)
+    if any(m.code == "repeated-header" and m.at == scan.offset(record.start) for m in marks):
+        scan.ledger.notes.add("repeated-header", line=scan.ledger.line, byte=scan.offset(record.start))
+        scan.ledger.take_header(lines)
+        scan.clean.begin()
+        return record.end
+    if not _has_right_width(data, record, shape):
+        return _settle_wrong_width(scan, data, record, lines)
+    _note_oddities(scan, data, record, marks)
+    scan.ledger.take_row(lines)
+    _write_row(scan, data, record)
+    return record.end
+
+
+def _is_blank(body: bytes, shape: Shape) -> bool:
+    """Tell whether a line holds nothing: white space at most, or the old end-of-file mark."""
+    return shape.delimiter not in body and not body.strip(b" \t\x0b\x0c\x1a")
+
+
+def _lines(data: bytes, start: int, end: int, shape: Shape) -> int:
+    """Count the physical line ends between two places."""
+    return data.count(shape.line_end, start, end)
+
+
+def _settle_blank(scan: Scan, record: Record, marks: list[Mark]) -> int:
+    """Leave a blank line out. The last line of a file may be nothing at all."""
+    at = scan.offset(record.start)
+    for mark in marks[:1]:
+        scan.ledger.notes.add(mark.code, line=scan.ledger.line, byte=mark.at)
+    if not marks:
+        scan.ledger.notes.add("blank-line", line=scan.ledger.line, byte=at)
+    scan.ledger.take_blank()
+    scan.clean.begin()
+    return record.end
+
+
+def _rejoin(data: bytes, record: Record, shape: Shape, final: bool) -> Record:
+    """Read a record again with its lone CR as part of a cell; keep that where it makes a row, else what was."""
+    joined = read_record(data, record.start, shape, final=final, keep_cr=True)
+    return joined if joined.fault is None and len(joined.fields) == shape.columns else record
+
+
+def _has_right_width(data: bytes, record: Record, shape: Shape) -> bool:
+    """Tell whether a record has as many fields as it should."""
+    count = len(record.fields)
+    if not shape.trailing:
+        return count == shape.columns
+    if count == shape.columns - 1:
+        return True
+    return count == shape.columns and record.fields[-1][0] == record.fields[-1][1]
+
+
+def _settle_wrong_width(scan: Scan, data: bytes, record: Record, lines: int) -> int:
+    """Hold back a record with too few or too many fields."""
+    shape, found = scan.shape, len(record.fields)
+    wanted = shape.columns - shape.trailing
+    code, words = ("too-few-fields" if found < wanted else "too-many-fields"), {"found": found, "wanted": wanted}
+    body = data[record.start : record.end - len(record.newline)]
+    column: int | None = None if found < wanted else wanted + 1
+    byte = scan.offset(record.start)
+    if found < wanted and (other := _other_delimiter(body, shape, scan.profile)):
+        code, words = "other-delimiter", {"other": other}  # type: ignore[dict-item]
+        column = 1
+    elif record.bare_quote is not None and found > wanted:
+        column = record.bare_quote[0]
+        byte = scan.offset(record.bare_quote[1])
+    first = cell(data, record.fields[0], shape)
+    scan.ledger.hold(
+        Short(code, scan.ledger.line, lines, byte, words, column, first, not record.newline, after_blank=False)
+    )
+    scan.clean.begin()
+    return record.end
+
+
+def _other_delimiter(body: bytes, shape: Shape, profile: Profile) -> str:
+    """Name the delimiter that would make this line a row, if one does."""
+    for delimiter, name in _OTHERS:
+        if delimiter[0] == shape.delimiter or body.count(delimiter) < shape.columns - 1:
+            continue
+        other = Shape(delimiter[0], shape.quote, shape.newline, shape.columns)
+        record = read_record(body, 0, other, final=True)
+        if record.fault is None and len(record.fields) == shape.columns - shape.trailing:
+            return name
+    return ""
+
+
+def _settle_bad_bytes(scan: Scan, record: Record, marks: list[Mark], lines: int) -> int:
+    """Enter a record with bytes that no text may hold as broken, told at the first of them."""
+    mark = next(m for m in marks if m.code in _ERROR_MARKS)
+    at = mark.at - scan.offset(0)
+    column = next((i for i, (_, end) in enumerate(record.fields, 1) if at < end + 1), None)
+    code = mark.code
+    if code == "bad-encoding" and scan.first_bad_is_mixed:
+        code, scan.first_bad_is_mixed = "mixed-encodings", False
+    line = scan.ledger.line + _lines_before(record, at, scan)
+    scan.ledger.release()
+    scan.ledger.notes.add(
+        code, line=line, row=scan.ledger.record, column=column, byte=mark.at, encoding=scan.encoding_label
+    )
+    scan.ledger.take_broken(lines)
+    scan.clean.begin()
+    return record.end
+
+
+def _lines_before(record: Record, at: int, scan: Scan) -> int:
+    """Count the physical lines of a record that end before a place in it."""
+    return _lines(scan.data, record.start, at, scan.shape)
+
+
+def _note_oddities(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -> None:
+    """Warn of what a sound row should not have."""
+    ledger, line, row = scan.ledger, scan.ledger.line, scan.ledger.record
+    for mark in marks:
+        if mark.code in ("control-z", "typographic-quotes"):
+            column = next((i for i, (_, end) in enumerate(record.fields, 1) if mark.at < scan.offset(end + 1)), None)
+            ledger.notes.add(mark.code, line=line, row=row, column=column, byte=mark.at)
+            break
+    if record.bare_quote is not None:
+        column, at = record.bare_quote
+        ledger.notes.add("quote-in-unquoted", line=line, row=row, column=column, byte=scan.offset(at))
+    if record.inner_cr is not None:
+        at = scan.offset(record.inner_cr)
+        ledger.notes.add("lone-cr", line=line, row=row, byte=at, how="it is kept as part of the cell")
+    if record.newline and record.newline != scan.shape.newline:
+        at = scan.offset(record.end - len(record.newline))
+        if record.newline == b"\r":
+            ledger.notes.add("lone-cr", line=line, row=row, byte=at, how="it is read as the end of the line")
+        scan.note_mixed_newlines(line, at)
+
+
+def _write_row(scan: Scan, data: bytes, record: Record) -> None:
+    """Hand a sound row to the clean copy, rewritten where a plain reader could misread it."""
+    shape = scan.shape
+    lacks = shape.trailing and len(record.fields) == shape.columns - 1
+    plain = record.bare_quote is None and record.inner_cr is None and not lacks
+    if plain and record.newline == shape.newline:
+        scan.clean.keep(data, record.start, record.end, scan.offset(record.start))
+        return
+    if plain and not record.newline:
+        scan.clean.keep(data + shape.newline, record.start, record.end + len(shape.newline), scan.offset(record.start))
+        return
+    cells = [cell(data, span, shape) for span in record.fields] + [b""] * lacks
+    text = bytes([shape.delimiter]).join(write_field(c, shape) for c in cells)
+    scan.clean.put((text or b'""') + shape.newline)
+
+
+# ---------------------------------------------------------------------------------------- broken quotes
+
+
+def _settle_broken_quote(scan: Scan, data: bytes, record: Record, final: bool) -> int:
+    """Say which line broke a quote, enter that line as broken, and go on at the line after it."""
+    fault, shape = record.fault, scan.shape
+    assert fault is not None
+    opened_end = _line_stop(data, fault.opened, shape)
+    same_line = fault.code != "quote-not-closed" and fault.at < opened_end
+    if same_line:
+        return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
+    if fault.code == "quote-not-closed" or _stands_alone(data, opened_end, scan):
+        return _enter_fault(scan, data, record.start, "quote-not-closed", fault.column, fault.opened)
+    return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
+
+
+def _enter_fault(scan: Scan, data: bytes, start: int, code: str, column: int, at: int) -> int:
+    """Enter the physical lines from the record's start through the fault's line as broken."""
+    ledger, shape = scan.ledger, scan.shape
+    ledger.release()
+    above = _lines(data, start, at, shape)
+    stop = _line_stop(data, at, shape)
+    words: dict[str, object] = {}
+    ledger.notes.add(code, line=ledger.line + above, row=ledger.record, column=column, byte=scan.offset(at), **words)
+    ledger.take_broken(above + 1)
+    scan.clean.begin()
+    return stop
+
+
+def _line_stop(data: bytes, at: int, shape: Shape) -> int:
+    """Give where the physical line around a place ends, its newline included."""
+    found = data.find(shape.line_end, at)
+    return len(data) if found < 0 else found + 1
+
+
+def _stands_alone(data: bytes, start: int, scan: Scan) -> bool:
+    """Tell whether the line at `start` is a row by itself: then the quote before it was never closed."""
+    if start >= len(data):
+        return True
+    line = data[start : _line_stop(data, start, scan.shape)]
+    record = read_record(line, 0, scan.shape, final=True)
+    return record.fault is None and len(record.fields) == scan.shape.columns
+
+
+def _swallowed(profile: Profile, data: bytes, record: Record, shape: Shape) -> tuple[int, int, int]:
+    """Look for a quoted cell that has swallowed rows.
+
+    Shape: (1-based column, offset of its quote, rows swallowed), or () for none: every line that the cell touches would be
+    a row of its own if the quote were not there, and looks like one.
+    """
+    if shape.columns == 1:
+        return ()  # type: ignore[return-value]
+    for column, (start, end) in enumerate(record.fields, 1):
+        if shape.line_end not in data[start:end] or data[start] != shape.quote:
+            continue
+        stop = _line_stop(data, end - 1, shape)
+        first = data.rfind(bytes([shape.line_end]), record.start, start) + 1 if column > 1 else record.start
+        lines = data[max(first, record.start) : stop].rstrip(b"\r\n").split(bytes([shape.line_end]))
+        cells = [_split_literally(line, shape) for line in lines]
+        # Without columns that have a shape of their own, two lines of text with a comma each prove nothing.
+        proof = profile.tells or (shape.columns >= 4 and len(lines) >= 4)
+        if proof and all(len(c) == shape.columns for c in cells) and all(profile.fits(c) for c in cells[1:]):
+            return column, start, len(lines) - 1
+    return ()  # type: ignore[return-value]
+
+
+def _split_literally(line: bytes, shape: Shape) -> list[bytes]:
+    """Split a line at its delimiters, quotes taken as any letter."""
+    quote = bytes([shape.quote])
+    return [c.strip(quote) for c in line.rstrip(b"\r").split(bytes([shape.delimiter]))]
+
+
+def _settle_swallowed(scan: Scan, data: bytes, record: Record, swallowed: tuple[int, int, int]) -> int:
+    """Enter the line whose quote swallowed rows as broken, and go on at the line after it."""
+    column, at, count = swallowed
+    ledger = scan.ledger
+    ledger.release()
+    above = _lines(data, record.start, at, scan.shape)
+    ledger.notes.add(
+        "quote-swallows-rows",
+        line=ledger.line + above,
+        row=ledger.record,
+        column=column,
+        byte=scan.offset(at),
+        swallowed=count,
+    )
+    ledger.take_broken(above + 1)
+    scan.clean.begin()
+    return _line_stop(data, at, scan.shape)

@@ -1,0 +1,501 @@
+"""The fast path: judge a file (is it sound, where not), account for its every line, then write the columnar copy."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import numpy as np
+
+from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspection
+from rowmill.tabular import load
+from rowmill.tabular.clean import Clean
+from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
+from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
+from rowmill.tabular.faults import Profile
+from rowmill.tabular.header import Header, check_header, count_known, find_header
+from rowmill.tabular.infer import Type, infer_types
+from rowmill.tabular.ledger import Ledger
+from rowmill.tabular.load import Bad
+from rowmill.tabular.magic import look_at
+from rowmill.tabular.notes import SHOWN_PER_CODE, Notes
+from rowmill.tabular.records import Shape
+from rowmill.tabular.scan import NotUtf8, Scan
+from rowmill.tabular.wording import WORDING
+
+_BLOCK = 1 << 20
+_ODD_SHARE = 0.1
+NOT_BLANK = "trim({column}, E' \\t\\r\\n\\u00A0') <> ''"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading one file may cost. Units: bytes of memory for the loader, seconds, threads (0 = one per core)."""
+
+    memory_bytes: int = 512_000_000
+    seconds: float = 600.0
+    threads: int = 0
+
+
+@dataclass(slots=True)
+class Reading:
+    """A file that has been judged, with the loader still open on its rows.
+
+    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read.
+    """
+
+    inspection: Inspection
+    con: duckdb.DuckDBPyConnection | None = None
+    rows_sql: str | None = None
+    bad: Sequence[Bad] = ()
+    ledger: Ledger | None = None
+
+
+def inspect_table(
+    path: Path,
+    columns: Sequence[Column],
+    checks: Mapping[str, Check],
+    *,
+    row_checks: Sequence[str] = (),
+    table_out: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen
+    on_verdict: Callable[[Inspection], None] = lambda inspection: None,
+) -> Inspection:
+    """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
+
+    `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
+    only if the file is sound. Runs in the child: memory and time are limited there.
+    """
+    with open_table(path, columns, checks, row_checks=row_checks, table_out=table_out, limits=limits) as reading:
+        inspection = reading.inspection
+        on_verdict(inspection)
+        if table_out is not None and inspection.verdict == "sound":
+            write_copy(reading, table_out)
+        return inspection
+
+
+def write_copy(reading: Reading, table_out: Path) -> None:
+    """Write the columnar copy under a temporary name and move it into place."""
+    assert reading.con is not None
+    assert reading.rows_sql is not None
+    assert reading.ledger is not None
+    ledger = reading.ledger
+    shifts = {
+        "row": np.frombuffer(ledger.shift_rows, np.int64),
+        "line": np.frombuffer(ledger.shift_lines, np.int64),
+    }
+    unfinished = unfinished_name(table_out)
+    try:
+        load.write_copy(reading.con, reading.rows_sql, unfinished, len(reading.inspection.header), reading.bad, shifts)
+        unfinished.replace(table_out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def unfinished_name(target: Path) -> Path:
+    """Give the name under which a file is written until it is whole."""
+    return target.with_name(f".{target.name}.unfinished")
+
+
+@contextmanager
+def open_table(
+    path: Path,
+    columns: Sequence[Column] = (),
+    checks: Mapping[str, Check] | None = None,
+    *,
+    row_checks: Sequence[str] = (),
+    table_out: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen
+) -> Iterator[Reading]:
+    """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it."""
+    begun = time.perf_counter()
+    temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
+    attempt: _Attempt | None = None
+    try:
+        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp)
+        reading = attempt.judge()
+        reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
+        yield reading
+    finally:
+        if attempt is not None and attempt.con is not None:
+            attempt.con.close()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+class _Attempt:
+    """One judging of one file, from its first byte to the verdict."""
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[Column],
+        checks: Mapping[str, Check],
+        row_checks: Sequence[str],
+        table_out: Path | None,
+        limits: Limits,
+        temp: Path,
+    ) -> None:
+        self.path = path.resolve()
+        self.columns, self.checks, self.row_checks = columns, checks, row_checks
+        self.table_out, self.limits, self.temp = table_out, limits, temp
+        self.con: duckdb.DuckDBPyConnection | None = None
+        self.size = self.path.stat().st_size
+        self.notes = Notes()
+        self.hash = hashlib.sha256()
+
+    def judge(self) -> Reading:
+        """Go through the steps; each may be the last."""
+        with self.path.open("rb") as file:
+            head = file.read(1 << 16)
+        what = look_at(head)
+        if not head.strip(b"\x00") or what is not None:
+            return self._refuse_whole(what, head)
+        encoding = detect_encoding(head)
+        tolerate = False
+        if encoding.name != "utf-8":
+            return self._judge_transcoded(encoding)
+        try:
+            return self._judge_text(self.path, encoding, tolerate=False)
+        except NotUtf8:
+            pass
+        judged = judge_encoding(self._blocks())
+        if judged is not None:
+            return self._judge_transcoded(judged)
+        tolerate = True
+        return self._judge_text(self.path, encoding, tolerate=tolerate)
+
+    def _refuse_whole(self, what: tuple[str, str] | None, head: bytes) -> Reading:
+        """Refuse what is no text at all."""
+        notes = Notes()
+        if what is None:
+            notes.add("nul-byte" if head else "empty-file", line=1 if head else None, byte=0 if head else None)
+        else:
+            notes.add(what[0], line=1, byte=0, what=what[1])
+        return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Read the original anew, block by block."""
+        with self.path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+
+    def _judge_transcoded(self, encoding: Encoding) -> Reading:
+        """Judge a UTF-8 copy of the file; places are told in the original."""
+        copy = self.temp / "text"
+        bad = transcode(self.path, copy, encoding)
+        reading = self._judge_text(copy, encoding, tolerate=True, bad_original=bad)
+        offsets = Offsets(copy, encoding)
+        told = [f.byte for f in reading.inspection.findings if f.byte is not None]
+        original = offsets.original(told)
+        findings = tuple(
+            replace(f, byte=original[f.byte]) if f.byte is not None else f for f in reading.inspection.findings
+        )
+        reading.inspection = replace(reading.inspection, findings=findings)
+        return reading
+
+    # ---------------------------------------------------------------------------------- text
+
+    def _judge_text(
+        self, source: Path, encoding: Encoding, *, tolerate: bool, bad_original: int | None = None
+    ) -> Reading:
+        """Judge UTF-8 text: dialect, header, then the scan and the loader beside each other."""
+        skip = encoding.skip if source == self.path else 0
+        with source.open("rb") as file:
+            file.seek(skip)
+            sample = file.read(SAMPLE_BYTES)
+            whole = not file.read(1)
+        shape = detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
+        rows = read_sample(sample, shape, whole=whole)
+        for row in rows:
+            row.start, row.end, row.fault_at = row.start + skip, row.end + skip, row.fault_at + skip
+        header = find_header(rows, self.columns)
+        self.notes = notes = Notes(header.names if header else ())
+        if bad_original is not None:
+            notes.add("bad-encoding", byte=None, encoding=encoding.name)
+        if header is None:
+            notes.add("empty-file")
+            return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
+        check_header(header, rows, self.columns, notes)
+        shape = replace(shape, columns=header.columns, trailing=header.trailing)
+        return self._read(source, encoding, shape, rows, header, tolerate)
+
+    def _read(
+        self,
+        source: Path,
+        encoding: Encoding,
+        shape: Shape,
+        rows: Sequence[SampleRow],
+        header: Header,
+        tolerate: bool,
+    ) -> Reading:
+        """Scan and load, compare the two counts, and say the verdict."""
+        notes, head = self.notes, rows[header.index]
+        ledger = Ledger(notes)
+        self._enter_top(ledger, rows, header)
+        clean_path = self.temp / "clean"
+        copies = [self.path, source, clean_path]
+        if self.table_out is not None:
+            copies.append(unfinished_name(self.table_out))
+        self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
+        bad, types = self._conditions(header, rows)
+        loader = _Loader(con, bad)
+        clean = Clean(source, clean_path, head.end, loader.interrupt)
+        plain = header.index == 0 and head.start <= 3 and not notes.has_errors and not shape.trailing
+        if not plain:
+            clean.begin()
+        else:
+            loader.start(load.csv_source(source, shape, header=True))
+        scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+        loader.join()
+        if clean.needed:
+            loader.run(load.csv_source(clean_path, shape, header=False, longest_row_bytes=scan.long_row))
+        elif scan.long_row:
+            loader.run(load.csv_source(source, shape, header=True, longest_row_bytes=scan.long_row))
+        self._compare(loader, ledger)
+        self._note_bad_rows(loader, ledger, bad, types, header)
+        if not encoding.sure and ledger.rows:
+            self._note_guess(scan, encoding)
+        dialect = Dialect(
+            encoding.name,
+            encoding.bom,
+            chr(shape.delimiter),
+            chr(shape.quote) if shape.quote >= 0 else "",
+            "mixed" if scan.mixed_noted else shape.newline.decode(),
+        )
+        if ledger.rows and shape.trailing:
+            notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
+        inspection = self._inspection(
+            notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
+        )
+        return Reading(inspection, con, loader.source, bad, ledger)
+
+    def _enter_top(self, ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None:
+        """Account for the lines down to the header."""
+        for row in rows[: header.index]:
+            if row.blank:
+                self.notes.add("blank-line", line=ledger.line, byte=row.start)
+                ledger.take_blank()
+            else:
+                self.notes.add("preamble", line=ledger.line, byte=row.start)
+                ledger.take_left_out(row.lines)
+        head = rows[header.index]
+        if header.broken:
+            ledger.broken += head.lines
+            ledger.line += head.lines
+        else:
+            ledger.take_header(head.lines)
+
+    def _scan(
+        self,
+        source: Path,
+        encoding: Encoding,
+        shape: Shape,
+        rows: Sequence[SampleRow],
+        header: Header,
+        ledger: Ledger,
+        clean: Clean,
+        tolerate: bool,
+    ) -> Scan:
+        """Run the independent account; the hash of the original goes along where the original is what is read."""
+        head = rows[header.index]
+        own = [r.cells for r in rows[header.index + 1 :] if len(r.cells) == shape.columns and not r.fault]
+        self.hash = hashlib.sha256()
+        with source.open("rb") as file:
+            top = file.read(head.end)
+            along = source == self.path
+            if along:
+                self.hash.update(top)
+            line = top[head.start : head.end].rstrip(b"\r\n")
+            scan = Scan(
+                file,
+                shape,
+                ledger,
+                clean,
+                line if head.lines == 1 and not header.broken else b"",
+                tolerate_bad_bytes=tolerate,
+                on_block=self.hash.update if along else lambda block: None,
+                profile=Profile.of(own[:200]),
+                encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
+                first_bad_is_mixed=tolerate and along,
+            )
+            try:
+                scan.run(head.end)
+            except NotUtf8:
+                if self.con is not None:
+                    self.con.interrupt()
+                raise
+            finally:
+                clean.close()
+        if not along:
+            for block in self._blocks():
+                self.hash.update(block)
+        return scan
+
+    def _note_guess(self, scan: Scan, encoding: Encoding) -> None:
+        """Tell the one line on whose bytes the encoding was guessed."""
+        if scan.first_foreign is not None:
+            line, byte = scan.first_foreign
+            self.notes.add("encoding-guessed", line=line, byte=byte, encoding=encoding.name)
+
+    # ---------------------------------------------------------------------------------- checks
+
+    def _conditions(self, header: Header, rows: Sequence[SampleRow]) -> tuple[list[Bad], dict[str, tuple[int, Type]]]:
+        """Put the kind's checks on their columns; without a kind, the inferred types."""
+        bad: list[Bad] = []
+        types: dict[str, tuple[int, Type]] = {}
+        for column in self.columns:
+            if column.name not in header.mapping:
+                continue
+            name = f"c{header.mapping[column.name]}"
+            if column.filled:
+                bad.append(self._bad("required", column.name, name, on_blank=True))
+            bad += [self._bad(slug, column.name, name) for slug in column.checks if slug != "required"]
+        bad += [Bad(f"{slug}:", self._for_row(slug, header), True) for slug in self.row_checks]
+        if not self.columns:
+            for place, one in infer_types(rows[header.index + 1 :], len(header.names)).items():
+                label = f"odd-value:{place}"
+                types[label] = place, one
+                bad.append(Bad(label, one.odd_when.replace("{column}", f"c{place}"), False))
+        return bad, types
+
+    def _bad(self, slug: str, label: str, name: str, *, on_blank: bool = False) -> Bad:
+        """Put one check on one column. Only `required` looks at blank cells."""
+        check = self.checks[slug]
+        condition = check.bad_when if on_blank else f"{NOT_BLANK} AND ({check.bad_when})"
+        return Bad(f"{slug}:{label}", condition.replace("{column}", name), check.severity == "error")
+
+    def _for_row(self, slug: str, header: Header) -> str:
+        """Fill a check over several columns: {name} of each column of the kind stands for its cell."""
+        condition = self.checks[slug].bad_when
+        for column in self.columns:
+            cell = f"c{header.mapping[column.name]}" if column.name in header.mapping else "''"
+            condition = condition.replace("{" + column.name + "}", cell)
+        return condition
+
+    def _compare(self, loader: _Loader, ledger: Ledger) -> None:
+        """Hold the loader's count against the independent one."""
+        balance = ledger.balance()
+        if loader.failed:
+            if not self.notes.has_errors:
+                self.notes.add("loader-refuses")
+        elif loader.count != ledger.rows or not balance.balances:
+            self.notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)
+
+    def _note_bad_rows(
+        self,
+        loader: _Loader,
+        ledger: Ledger,
+        bad: Sequence[Bad],
+        types: Mapping[str, tuple[int, Type]],
+        header: Header,
+    ) -> None:
+        """Tell where each check found bad cells: the same condition with a LIMIT."""
+        if loader.source is None or loader.failed or loader.count != ledger.rows:
+            return
+        hit = [(b, n) for b, n in zip(bad, loader.counts, strict=True) if n]
+        hit = [(b, n) for b, n in hit if b.label not in types or n <= _ODD_SHARE * loader.count]
+        if not hit or self.con is None:
+            return
+        places = load.find_bad_rows(self.con, loader.source, [b for b, _ in hit], SHOWN_PER_CODE)
+        for (one, count), rows in zip(hit, places, strict=True):
+            for finding in self._bad_cells(one, count, rows, ledger, types, header):
+                self.notes.add_finding(finding)
+
+    def _bad_cells(
+        self,
+        bad: Bad,
+        count: int,
+        rows: list[int],
+        ledger: Ledger,
+        types: Mapping[str, tuple[int, Type]],
+        header: Header,
+    ) -> Iterator[Finding]:
+        """Word the findings of one check on one column."""
+        slug, _, name = bad.label.partition(":")
+        if bad.label in types:
+            column, one = types[bad.label]
+            wording = WORDING["odd-value"]
+            title, mend = f"this cell is no {one.name}, nearly all others of the column are", wording.mend
+            shown = header.names[column - 1] or None
+        else:
+            check = self.checks[slug]
+            title, mend, column, shown = check.title, check.help, header.mapping.get(name, 0), name
+        severity: Literal["error", "warning"] = "error" if bad.rejects else "warning"
+        for index, (line, record) in enumerate(ledger.places(rows)):
+            rest = count - len(rows) + 1 if index == len(rows) - 1 else 1
+            place = f"Line {line:,}" + (f", column {shown or column}" if column else "")
+            yield Finding(
+                slug, severity, f"{place}: {title}.", line, record, column or None, shown, None, mend, max(rest, 1)
+            )
+
+    def _inspection(
+        self,
+        findings: tuple[Finding, ...],
+        dialect: Dialect | None,
+        balance: Balance,
+        header: Header,
+        rejected: int = 0,
+        count: int = 0,
+    ) -> Inspection:
+        """Put the verdict together: a bad cell rejects its row, a broken structure the file."""
+        unsound = any(f.severity == "error" and f.code not in self.checks for f in findings)
+        digest = self.hash if balance.lines else hashlib.sha256(self.path.read_bytes() if self.size < _BLOCK else b"")
+        if not balance.lines and self.size >= _BLOCK:
+            for block in self._blocks():
+                digest.update(block)
+        return Inspection(
+            "unsound" if unsound else "sound",
+            dialect,
+            balance,
+            header.names,
+            dict(header.mapping),
+            findings,
+            count if not unsound else balance.rows,
+            rejected,
+            self.size,
+            digest.hexdigest(),
+        )
+
+
+class _Loader:
+    """The loader's pass, in a thread beside the scan; begun anew where the scan finds that a clean copy is needed."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad]) -> None:
+        self.con, self.bad = con, bad
+        self.source: str | None = None
+        self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
+        self.failed = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, source: str) -> None:
+        """Begin in a thread."""
+        self._thread = threading.Thread(target=self.run, args=(source,), daemon=True)
+        self._thread.start()
+
+    def run(self, source: str) -> None:
+        """Count rows and bad rows."""
+        self.source, self.failed = source, False
+        try:
+            self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad)
+        except duckdb.Error:
+            # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
+            self.failed = True
+
+    def interrupt(self) -> None:
+        """Stop a pass that has become pointless."""
+        if self._thread is not None and self._thread.is_alive():
+            self.con.interrupt()
+
+    def join(self) -> None:
+        """Wait for the pass in the thread."""
+        if self._thread is not None:
+            self._thread.join()

@@ -1,0 +1,113 @@
+"""The loader: DuckDB reads the file strictly, every cell as text, runs all checks in that one scan and writes the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rowmill.tabular.records import Shape
+
+# A text that no cell holds: without it DuckDB would turn empty cells into NULL.
+_NO_NULL = "\x02\x15rowmill\x15\x02"
+
+
+def quote_text(text: str) -> str:
+    """Write an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quote_name(name: str) -> str:
+    """Write an SQL name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """One check put on one column: its condition, true for a bad row, and whether that rejects the row."""
+
+    label: str
+    condition: str
+    rejects: bool
+
+
+def connect(allowed: Sequence[Path], temp: Path, memory_bytes: int, threads: int = 0) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB that may touch these files and this directory, and nothing else, with its settings locked."""
+    con = duckdb.connect(config={"threads": threads} if threads else {})
+    con.execute(f"SET memory_limit='{memory_bytes // 1_000_000}MB'")
+    con.execute(f"SET temp_directory={quote_text(str(temp))}")
+    con.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
+    paths = ", ".join(quote_text(str(p)) for p in allowed)
+    con.execute(f"SET allowed_paths=[{paths}]; SET allowed_directories=[{quote_text(str(temp))}]")
+    con.execute("SET enable_external_access=false; SET lock_configuration=true")
+    return con
+
+
+def csv_source(path: Path, shape: Shape, *, header: bool, longest_row_bytes: int = 0) -> str:
+    """Give the SQL that reads the file in its pinned dialect: columns c1..cN, all VARCHAR, auto-detection off."""
+    columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(1, shape.columns + 1))
+    quote = chr(shape.quote) if shape.quote >= 0 else ""
+    size = f", max_line_size={2 * longest_row_bytes}, buffer_size={8 * longest_row_bytes}" if longest_row_bytes else ""
+    return (
+        f"read_csv({quote_text(str(path))}, auto_detect=false, header={str(header).lower()}, strict_mode=true,"
+        f" delim={quote_text(chr(shape.delimiter))}, quote={quote_text(quote)}, escape={quote_text(quote)},"
+        f" nullstr={quote_text(_NO_NULL)}, columns={{{columns}}}{size})"
+    )
+
+
+def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> tuple[int, int, list[int]]:
+    """Count rows, rejected rows and the rows that each check finds bad, in one scan."""
+    rejecting = " OR ".join(f"({b.condition})" for b in bad if b.rejects) or "false"
+    counts = "".join(f", count_if({b.condition})" for b in bad)
+    found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {source}").fetchall()[0]
+    return found[0], found[1], list(found[2:])
+
+
+def find_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad], limit: int) -> list[list[int]]:
+    """Give the first rows that each check finds bad, by their number in the table."""
+    places: list[list[int]] = []
+    for one in bad:
+        sql = f"SELECT n FROM (SELECT row_number() OVER () AS n, * FROM {source}) WHERE {one.condition} LIMIT {limit}"
+        places.append(sorted(row[0] for row in con.execute(sql).fetchall()))
+    return places
+
+
+def write_copy(
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    target: Path,
+    columns: int,
+    bad: Sequence[Bad],
+    shifts: dict[str, Any],
+) -> None:
+    """Write the columnar copy: row_number, line_number, c1..cN as written, problems.
+
+    `shifts`: arrays row, line of equal length; from each row on, a row's line is its number plus that.
+    """
+    problems = ", ".join(f"CASE WHEN {b.condition} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
+    problem = f"nullif(concat_ws(';', {problems}), '')" if problems else "NULL"
+    cells = ", ".join(f"c{i}" for i in range(1, columns + 1))
+    numbered = f"SELECT row_number() OVER () AS row_number, * FROM {source}"
+    if len(shifts["row"]) <= 1:
+        line = f"row_number + {int(shifts['line'][0]) if len(shifts['row']) else 1}"
+        joined = f"({numbered})"
+    else:
+        con.register("shifts", shifts)
+        line = "row_number + shifts.line"
+        joined = f"({numbered}) t ASOF JOIN shifts ON t.row_number >= shifts.row"
+    order = "ORDER BY row_number" if len(shifts["row"]) > 1 else ""
+    con.execute(
+        f"COPY (SELECT row_number, ({line})::BIGINT AS line_number, {cells}, ({problem})::VARCHAR AS problems FROM {joined}"
+        f" {order}) TO {quote_text(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+    )
+
+
+OutOfMemory = duckdb.OutOfMemoryException
+
+
+def is_out_of_space(error: BaseException) -> bool:
+    """Tell whether the disk was full."""
+    return (isinstance(error, OSError) and error.errno == 28) or "No space left" in str(error)

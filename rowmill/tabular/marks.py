@@ -1,0 +1,62 @@
+"""Single bytes that make a record suspect wherever they stand: NUL, 0x1A, a BOM, typographic quotes, a second header."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from rowmill.tabular.records import Shape
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Mark(NamedTuple):
+    """A suspect place, by its offset in the file."""
+
+    at: int
+    code: str
+
+
+@cache
+def _typographic(delimiter: int) -> re.Pattern[bytes]:
+    """Match a typographic double quote that stands where a plain one would open or close a cell."""
+    d = re.escape(bytes([delimiter]))
+    return re.compile(
+        rb"(?:(?<=[" + d + rb"\r\n])\xe2\x80[\x9c\x9e]|\xe2\x80[\x9c\x9d](?=[" + d + rb"\r\n]))",
+    )
+
+
+def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shape) -> list[Mark]:
+    """Find the suspect places of a block, by offset, sorted; `carried` are the bytes of its first record before it."""
+    marks: list[Mark] = []
+    for byte, code in ((b"\x00", "nul-byte"), (b"\x1a", "control-z")):
+        found = block.find(byte)
+        while found >= 0:
+            marks.append(Mark(at + found, code))
+            found = block.find(byte, found + 1)
+    tail = carried[-(len(header) + 8) :]
+    line_end = shape.newline[-1:]
+    joined = (line_end if len(tail) == len(carried) else b"") + tail + block
+    base = at + len(block) - len(joined)
+    if not (block.isascii() and tail.isascii()):
+        marks += [Mark(base + m, "bom-in-middle") for m in _places(joined, BOM)]
+        marks += [Mark(base + m.start(), "typographic-quotes") for m in _typographic(shape.delimiter).finditer(joined)]
+    if header:
+        needle = line_end + header
+        marks += [
+            Mark(base + m + 1, "repeated-header")
+            for m in _places(joined, needle)
+            if joined[m + len(needle) : m + len(needle) + 1] in (b"\r", b"\n", b"")
+        ]
+    return sorted(set(marks)) if marks else marks
+
+
+def _places(data: bytes, needle: bytes) -> list[int]:
+    """Give every place of needle in data."""
+    places = []
+    found = data.find(needle)
+    while found >= 0:
+        places.append(found)
+        found = data.find(needle, found + 1)
+    return places

@@ -1,0 +1,74 @@
+"""What is found while a file is read: each place once, capped per code, worded for people, never with a cell's value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rowmill.contracts import Finding
+from rowmill.tabular.wording import WORDING
+
+SHOWN_PER_CODE = 100
+
+
+class Notes:
+    """Collects findings in the order they are met.
+
+    The first hundred places of a code and column stand for themselves; the last of them carries the rest in its
+    `count`, so the counts of a code add up to all its places.
+    """
+
+    def __init__(self, names: tuple[str, ...] = ()) -> None:
+        self.names = names
+        self._found: list[Finding] = []
+        self._places: dict[tuple[str, int | None], list[int]] = {}
+
+    def add(
+        self,
+        code: str,
+        *,
+        line: int | None = None,
+        row: int | None = None,
+        column: int | None = None,
+        byte: int | None = None,
+        **words: object,
+    ) -> None:
+        """Note one place. `words` fill the wording of the code: numbers and header names, never a cell."""
+        places = self._places.setdefault((code, column), [])
+        if len(places) == SHOWN_PER_CODE:
+            last = places[-1]
+            self._found[last] = replace(self._found[last], count=self._found[last].count + 1)
+            return
+        places.append(len(self._found))
+        wording = WORDING[code]
+        name = self.name(column)
+        message = wording.message.format(place=_place(line, column, name), **words)
+        self._found.append(
+            Finding(code, wording.severity, message, line, row, column, name, byte, wording.mend.format(**words))
+        )
+
+    def add_finding(self, finding: Finding) -> None:
+        """Take over a finding made elsewhere."""
+        self._found.append(finding)
+
+    def name(self, column: int | None) -> str | None:
+        """Give the name of a column, None where it has none."""
+        if column is None or not 0 < column <= len(self.names):
+            return None
+        return self.names[column - 1] or None
+
+    @property
+    def has_errors(self) -> bool:
+        """Tell whether anything found makes the file unsound."""
+        return any(f.severity == "error" for f in self._found)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Give the findings, errors first, each kind in the order of the file."""
+        return tuple(sorted(self._found, key=lambda f: (f.severity != "error", f.line or 0, f.byte or 0)))
+
+
+def _place(line: int | None, column: int | None, name: str | None) -> str:
+    """Say where: "Line 812, column first_name", "Line 812, column 4", "The file"."""
+    where = f"Line {line:,}" if line else "The file"
+    if column:
+        where += f", column {name}" if name else f", column {column}"
+    return where

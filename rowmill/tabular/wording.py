@@ -1,0 +1,144 @@
+"""The words for each finding of a file's structure: what happened, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rowmill.contracts import Severity
+
+
+class Wording(NamedTuple):
+    """One code: how bad it is, what is said, what the person should do."""
+
+    severity: Severity
+    message: str
+    mend: str
+
+
+def _error(message: str, mend: str) -> Wording:
+    return Wording("error", message, mend)
+
+
+def _warning(message: str, mend: str) -> Wording:
+    return Wording("warning", message, mend)
+
+
+_SAVE_AS_CSV = "Open it in the program it comes from and save it as CSV (UTF-8), then send that file."
+
+WORDING: dict[str, Wording] = {
+    # the file as a whole
+    "empty-file": _error("{place}: there is nothing in it.", "Export the table again; a header line is needed."),
+    "not-a-table": _error("{place} is {what}, not a CSV table.", _SAVE_AS_CSV),
+    "compressed": _error("{place} is compressed ({what}).", "Unpack it and send the CSV file inside."),
+    "loader-disagrees": _error(
+        "{place}: the loader counts {loaded:,} rows, the independent account {counted:,}. Nothing of it is used.",
+        "Export the table again as plain CSV (UTF-8, commas); if it stays so, report it with the file's shape.",
+    ),
+    "loader-refuses": _error(
+        "{place}: the loader cannot read it although its structure looks right. Nothing of it is used.",
+        "Export the table again as plain CSV (UTF-8, commas).",
+    ),
+    "too-many-columns": _error(
+        "{place} has {found:,} columns; {limit:,} are the most that can be read.", "Split the table by columns."
+    ),
+    # encoding and bytes
+    "bad-encoding": _error(
+        "{place}: bytes that are not {encoding}.",
+        "Export the file again as UTF-8, or retype the letters with accents on this line.",
+    ),
+    "mixed-encodings": _error(
+        "{place}: from here on bytes are not {encoding}, before it they are: two encodings in one file.",
+        "Convert each part to UTF-8 before joining them.",
+    ),
+    "encoding-guessed": _warning(
+        "{place}: the only bytes outside ASCII; read as {encoding}, on little evidence.",
+        "Look at the accented letters of this line; save as UTF-8 to be sure.",
+    ),
+    "nul-byte": _error("{place}: a NUL byte.", "Export the file again; a NUL means binary data or a damaged disk."),
+    "bom-in-middle": _error(
+        "{place}: a byte order mark in the middle: two files were joined.",
+        "Remove the mark (and the second header, if there is one).",
+    ),
+    "control-z": _warning("{place}: a control character 0x1A (old end-of-file mark).", "Remove it if unwanted."),
+    "typographic-quotes": _warning(
+        "{place}: typographic quotes stand where plain quotes belong; they count as part of the cell.",
+        'Replace them by plain double quotes (").',
+    ),
+    # quotes
+    "quote-not-closed": _error(
+        "{place}: a quote opens and never closes.", "Add a quote at the end of this cell, or remove the first one."
+    ),
+    "quote-swallows-rows": _error(
+        "{place}: a quote opens and never closes; {swallowed:,} rows after it would become part of this cell.",
+        "Add a quote at the end of this cell, or remove the first one.",
+    ),
+    "text-after-quote": _error(
+        "{place}: text after a closing quote.", "Put the whole cell inside the quotes, or remove them."
+    ),
+    "quote-not-escaped": _error(
+        "{place}: a quote inside a quoted cell is not doubled.", 'Write it as two quotes ("") inside a quoted cell.'
+    ),
+    "quote-in-unquoted": _warning(
+        "{place}: a quote inside a cell that is not quoted; kept as written.",
+        "Quote the whole cell and double the quotes inside, to be safe elsewhere too.",
+    ),
+    # rows and lines
+    "too-few-fields": _error(
+        "{place}: {found:,} fields where the header has {wanted:,}.",
+        "Add the missing delimiters, or the values that were lost.",
+    ),
+    "too-many-fields": _error(
+        "{place}: {found:,} fields where the header has {wanted:,}.",
+        "Quote the cell that holds a delimiter, or remove the surplus one.",
+    ),
+    "other-delimiter": _error(
+        "{place}: this line is written with another delimiter ({other}).", "Write it with the delimiter of the others."
+    ),
+    "truncated": _error(
+        "{place}: the file stops in the middle of this row: {found:,} fields of {wanted:,}.",
+        "Export or copy the file again; it was cut short.",
+    ),
+    "row-too-long": _error(
+        "{place}: this row is longer than {limit:,} bytes.", "Look for a quote that is not closed, or shorten the cell."
+    ),
+    "blank-line": _warning("{place} is blank; it is left out.", "Remove it."),
+    "mixed-newlines": _warning(
+        "{place} ends another way than the lines before it; it is read as a line of its own.",
+        "Save the file with one kind of line ending.",
+    ),
+    "lone-cr": _warning("{place}: a lone carriage return; {how}.", "Remove it or quote the cell."),
+    "trailing-delimiter": _warning(
+        "{place}: every row ends in one delimiter too many; the empty field is left out.",
+        "Export without the delimiter at the line's end.",
+    ),
+    "repeated-header": _warning("{place} repeats the header; it is left out.", "Remove it."),
+    "preamble": _warning("{place} stands before the header; it is left out.", "Remove the lines above the header."),
+    "footer": _warning("{place} is a footer, not a row; it is left out.", "Remove the lines below the table."),
+    # header
+    "header-missing": _error(
+        "{place}: this looks like a row of data where the header should be.", "Add a first line with the column names."
+    ),
+    "header-broken": _error("{place}: the header has a broken quote.", "Mend the quotes in the header line."),
+    "header-too-short": _error(
+        "{place}: the header has {found:,} names, the rows have {wanted:,} fields.",
+        "Add the names that are missing, or remove the surplus cells.",
+    ),
+    "header-too-long": _error(
+        "{place}: the header has {found:,} names, the rows have {wanted:,} fields.",
+        "Remove the surplus names, or add the cells that are missing.",
+    ),
+    "header-empty": _warning("{place}: this column has no name.", "Give it a name, or remove the column."),
+    "header-doubled": _warning(
+        "{place}: this name stands twice in the header (first as column {first}).", "Give each column its own name."
+    ),
+    "column-missing": _error(
+        "{place}: the column {needed} is missing.{nearest}", "Add the column, or correct its name in the header."
+    ),
+    "column-doubled": _error(
+        "{place}: the column {needed} stands twice (first as column {first}); it is not clear which one counts.",
+        "Rename or remove one of the two.",
+    ),
+    "odd-value": _warning(
+        "{place}: this cell is no {type}, nearly all others of the column are.", "Correct it if it is a slip."
+    ),
+}
