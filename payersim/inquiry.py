@@ -16,6 +16,7 @@ from payersim.records import KNOWN_FIELDS, Record, dress, expand, select, words_
 from payersim.settings import Settings
 
 MAX_RANGE_DAYS = 90
+_PAGE_TOKEN = re.compile(r"page-(\d+)-(\d+)")
 _ARGUMENTS = re.compile(r"\([^()]*\)")
 
 
@@ -104,34 +105,46 @@ def _in_range(records: Iterable[Record], question: Question) -> list[Record]:
     return [r for r in records if (day := _day(r.get("from"))) is None or begin <= day <= end]
 
 
-def answer(question: Question, entry: Entry, settings: Settings, draws: Draws) -> tuple[Reply, bool]:
+def answer(question: Question, entry: Entry, settings: Settings, draws: Draws, now: float) -> tuple[Reply, bool]:
     """Give the page asked for, and whether anything was found."""
     records = _in_range(entry.claims, question)
     size = entry.page_size or settings.page_size
-    try:
-        begin = int(question.page_token.removeprefix("page-")) if question.page_token else 0
-    except ValueError:
-        return _invalid("The nextPageToken is not valid"), False
+    if len(records) > settings.max_results:
+        return error_reply(400, "LCLM_PS_306", "Too many results, narrow the search"), False
+    begin = _page_begin(question.page_token, settings, now)
+    if isinstance(begin, Reply):
+        return begin, False
     claims = [expand(record) for record in records[begin : begin + size]]
     if draws.look < settings.profile.cosmetics:
         for claim in claims:
             dress(claim, draws.detail)
     told = {
         "claims": [select(claim, question.words) for claim in claims],
-        "pagination": _pagination(entry, settings, begin, size, len(records)),
+        "pagination": _pagination(entry, settings, begin, size, len(records), now),
     }
     if "pagination" not in question.words:
         del told["pagination"]
     return json_reply({"data": {settings.root: told}}), bool(records)
 
 
-def _pagination(entry: Entry, settings: Settings, begin: int, size: int, total: int) -> dict[str, Any]:
+def _page_begin(token: str, settings: Settings, now: float) -> int | Reply:
+    """Read a page token: where the page begins and when the token was given, 0 for one that never gets old."""
+    if not token:
+        return 0
+    found = _PAGE_TOKEN.fullmatch(token)
+    if found is None:
+        return _invalid("The nextPageToken is not valid")
+    begin, given_at = int(found[1]), int(found[2])
+    if given_at and now - given_at > settings.page_token_ttl:
+        return error_reply(400, "LCLM_PS_203", "The nextPageToken has expired")
+    return begin
+
+
+def _pagination(entry: Entry, settings: Settings, begin: int, size: int, total: int, now: float) -> dict[str, Any]:
     if entry.paging == "no_token":
         return {"hasMoreRecords": True, "nextPageToken": None}
     if entry.paging == "loop":
-        return {"hasMoreRecords": True, "nextPageToken": "page-0"}
+        return {"hasMoreRecords": True, "nextPageToken": "page-0-0"}
     empty_last = settings.empty_last_page or entry.paging == "empty_last"
-    more = begin + size < total + (begin < total and empty_last)
-    if empty_last and begin < total:
-        more = True
-    return {"hasMoreRecords": more, "nextPageToken": f"page-{begin + size}" if more else None}
+    more = begin + size < total or (empty_last and begin < total)
+    return {"hasMoreRecords": more, "nextPageToken": f"page-{begin + size}-{int(now) + 1}" if more else None}

@@ -75,7 +75,8 @@ class Settings:
     """What one simulator is set to. Every field may be changed while it runs, through the control plane.
 
     Units: seconds; `in_flight_cap` and `rate_per_minute` None for no limit.
-    `hang_seconds` None: 90 s x scale, at least 0.2 s. `page_size` is how many claims a page holds.
+    `hang_seconds` None: 90 s x scale, at least 0.2 s. `page_size` is how many claims a page holds,
+    `max_results` how many one search may find.
     `unknown`: what a claim number gets that nobody told us of: "not_found", or "mix": a status drawn from the usual
     mix, for the standard member.
     `retry_after`: how a 429 tells when to come back; "mixed" draws one of the three.
@@ -93,6 +94,8 @@ class Settings:
     hang_seconds: float | None = None
     page_size: int = 50
     empty_last_page: bool = False
+    page_token_ttl: float = 86_400.0
+    max_results: int = 500
     unknown: Literal["not_found", "mix"] = "not_found"
     root: Literal["searchClaim", "searchClaimResponse"] = "searchClaim"
     maintenance_after: float | None = None

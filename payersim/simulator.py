@@ -148,7 +148,7 @@ class Simulator:
         await asyncio.sleep(self._latency(draws))
         if behaviour in BEHAVIOURS:
             return await BEHAVIOURS[behaviour](self.settings, draws), behaviour
-        reply, found = inquiry.answer(question, entry, self.settings, draws)
+        reply, found = inquiry.answer(question, entry, self.settings, draws, self.tokens.now())
         if behaviour in DELIVERIES:
             reply.manner = "drip" if behaviour == "drip" else "cut"
             reply.over_seconds = max(min(20.0 * self.settings.latency_scale, self.settings.hang()), 0.05)

@@ -105,6 +105,28 @@ def test_page_token_must_be_one_of_ours(calm: Payer) -> None:
     assert (told.status, told.code) == (400, "GRAPHQL_VALIDATION_FAILED")
 
 
+def test_page_token_gets_old() -> None:
+    async def story(asker: Asker) -> list[Told]:
+        token = (await asker.ask("SIMP31")).page["pagination"]["nextPageToken"]
+        young = await asker.ask("SIMP31", page=token)
+        asker.payer.control("advance", {"seconds": 86_500})
+        await asker.get_token()
+        return [young, await asker.ask("SIMP31", page=token)]
+
+    with running("calm") as payer:
+        young, old = with_asker(payer, story)
+    assert len(young.claims) == 1
+    assert (old.status, old.code) == (400, "LCLM_PS_203")
+
+
+def test_too_many_results() -> None:
+    entry = {"claim_number": "A-1", "answer": {"claims": [{"number": "A-1"}] * 4}}
+    with running("calm", max_results=3) as payer:
+        payer.load_entries(entry)
+        [told] = ask(payer, "A-1")
+    assert (told.status, told.code) == (400, "LCLM_PS_306")
+
+
 def test_only_what_was_selected_is_told(calm: Payer) -> None:
     query = "query Q($i: SearchClaimInput!) { searchClaim(searchClaimInput: $i) { claims { claimNumber } } }"
     told = with_asker(calm, lambda asker: asker.ask("SIMPD1", query=query))

@@ -91,7 +91,7 @@ def test_hang_outlasts_a_client_and_frees_its_place() -> None:
         return await asker.ask("SIMPD1")
 
     with running("calm", hang_seconds=30, in_flight_cap=1) as payer:
-        told = with_asker(payer, story, timeout_seconds=0.3)
+        told = with_asker(payer, story, timeout_seconds=1.0)
         stats = payer.stats()
     assert told.status == 200
     assert stats["abandoned"] == 1
