@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from rowmill.api.base import OrgView
-from rowmill.api.problems import PROBLEMS
+from rowmill.api.problems import problems
 from rowmill.api.receiving import OneFileHandler, need_one_file
 from rowmill.api.shapes import JobShape, describe_one
 from rowmill.claims.intake import take_claims_file
@@ -75,7 +75,7 @@ class BulkUploadView(OrgView):
         request={"multipart/form-data": ClaimsForm},
         responses={
             201: OpenApiResponse(JobShape, description="The job, made now or, for a key that came before, then."),
-            **{code: PROBLEMS[code] for code in (400, 401, 403, 409, 413, 415, 422, 507)},
+            **problems(400, 401, 403, 409, 413, 415, 422, 507),
         },
     )
     def post(self, request: Request) -> Response:

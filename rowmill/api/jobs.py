@@ -13,15 +13,15 @@ from rest_framework.serializers import BaseSerializer
 
 from rowmill.api.base import OrgView
 from rowmill.api.filters import JobFilter
-from rowmill.api.problems import PROBLEMS
+from rowmill.api.problems import problems
 from rowmill.api.shapes import JobShape, ProgressShape, RetryShape, describe_jobs, describe_one, describe_progress
 from rowmill.jobs.progress import read_progress
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
 from rowmill.models import Job
 from rowmill.orgs import own
 
-READ = {code: PROBLEMS[code] for code in (401, 403, 404)}
-STEER = {**READ, 409: PROBLEMS[409]}
+READ = problems(401, 403, 404)
+STEER = problems(401, 403, 404, 409, 415)
 
 
 class JobListView(OrgView, GenericAPIView[Job]):
@@ -34,7 +34,7 @@ class JobListView(OrgView, GenericAPIView[Job]):
     @extend_schema(
         operation_id="list_jobs",
         tags=["jobs"],
-        responses={200: JobShape(many=True), **{code: PROBLEMS[code] for code in (400, 401, 403, 404)}},
+        responses={(200, "application/json"): JobShape(many=True), **problems(400, 401, 403, 404)},
     )
     def get(self, request: Request) -> Response:
         """List the jobs, newest first, page by page."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -53,6 +53,7 @@ class FieldProblem(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
+@extend_schema_serializer(component_name="Finding")
 class FindingShape(serializers.Serializer[Any]):
     """One place that breaks a check. Units: line, row and column from 1 (the header is line 1), byte from 0."""
 
@@ -68,6 +69,7 @@ class FindingShape(serializers.Serializer[Any]):
     count = serializers.IntegerField()
 
 
+@extend_schema_serializer(component_name="Problem")
 class ProblemShape(serializers.Serializer[Any]):
     """What went wrong (RFC 9457). `code` is stable; `request_id` stands in the server's log."""
 
@@ -84,11 +86,9 @@ class ProblemShape(serializers.Serializer[Any]):
     job = serializers.UUIDField(required=False)
 
 
-def _documented(status: int) -> OpenApiResponse:
-    return OpenApiResponse(ProblemShape, description=HTTPStatus(status).phrase)
-
-
-PROBLEMS = {code: _documented(code) for code in (400, 401, 403, 404, 409, 413, 415, 422, 429, 507)}
+def problems(*codes: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """Give the part of `extend_schema`'s responses that says which problems an address answers with."""
+    return {(code, PROBLEM_TYPE): OpenApiResponse(ProblemShape, description=HTTPStatus(code).phrase) for code in codes}
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:

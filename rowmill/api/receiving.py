@@ -24,7 +24,7 @@ FORM_BYTES = 64 * 1024
 DRAINED_BYTES = 64 * 1024 * 1024
 
 
-class ReceivedFile(UploadedFile[bytes]):
+class ReceivedFile(UploadedFile):  # type: ignore[type-arg]
     """A file that came in, lying in the scratch folder until the request is over."""
 
     def temporary_file_path(self) -> str:

@@ -13,15 +13,15 @@ from django.http import FileResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from rowmill import audit
 from rowmill.api.base import OrgView
-from rowmill.api.problems import PROBLEMS
-from rowmill.api.shapes import ResultShape
+from rowmill.api.problems import problems
+from rowmill.api.shapes import ResultPageShape
 from rowmill.errors import InputError
 from rowmill.jobs.results import OUTCOME_WORDS, ResultLine, iter_results, page_results, read_outcomes
 from rowmill.models import Job
@@ -50,8 +50,8 @@ class ResultsView(OrgView):
         responses={
             (200, "text/csv"): OpenApiTypes.STR,
             (200, XLSX_TYPE): OpenApiTypes.BINARY,
-            (200, "application/json"): OpenApiResponse(ResultShape(many=True)),
-            **{code: PROBLEMS[code] for code in (400, 401, 403, 404)},
+            (200, "application/json"): ResultPageShape,
+            **problems(400, 401, 403, 404),
         },
     )
     def get(self, request: Request, job_id: str) -> HttpResponseBase:

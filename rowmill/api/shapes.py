@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from rowmill.jobs.progress import Progress, read_many
@@ -24,6 +25,7 @@ class Outcomes(serializers.Serializer[Any]):
     unprocessed = serializers.IntegerField()
 
 
+@extend_schema_serializer(component_name="Balance")
 class BalanceShape(serializers.Serializer[Any]):
     """The account of physical lines, and of rows.
 
@@ -42,6 +44,7 @@ class BalanceShape(serializers.Serializer[Any]):
     rows_balance = serializers.BooleanField()
 
 
+@extend_schema_serializer(component_name="Progress")
 class ProgressShape(serializers.Serializer[Any]):
     """How far a job is."""
 
@@ -73,6 +76,7 @@ class JobLinks(serializers.Serializer[Any]):
     upload = serializers.CharField()
 
 
+@extend_schema_serializer(component_name="Job")
 class JobShape(ProgressShape):
     """One run over one file."""
 
@@ -106,6 +110,7 @@ class UploadLinks(serializers.Serializer[Any]):
     jobs = serializers.ListField(child=serializers.CharField())
 
 
+@extend_schema_serializer(component_name="Upload")
 class UploadShape(serializers.Serializer[Any]):
     """One file, and what was found in it."""
 
@@ -127,6 +132,7 @@ class UploadShape(serializers.Serializer[Any]):
     links = UploadLinks()
 
 
+@extend_schema_serializer(component_name="Result")
 class ResultShape(serializers.Serializer[Any]):
     """What became of one row. `values` has the columns of the results file; dates in it are ISO."""
 
@@ -140,6 +146,17 @@ class ResultShape(serializers.Serializer[Any]):
     values = serializers.DictField(child=serializers.CharField(allow_blank=True))
 
 
+@extend_schema_serializer(component_name="ResultPage")
+class ResultPageShape(serializers.Serializer[Any]):
+    """A page of results."""
+
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = ResultShape(many=True)
+
+
+@extend_schema_serializer(component_name="Retry")
 class RetryShape(JobShape):
     """The job after a retry."""
 

@@ -20,7 +20,8 @@ from rest_framework_simplejwt.tokens import RefreshToken, UntypedToken
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from rowmill.api.attempts import WrongAttempt, limited, sign_in_limits
-from rowmill.api.problems import PROBLEMS
+from rowmill.api.base import OneFormat, SmallJSON
+from rowmill.api.problems import problems
 from rowmill.models import Membership, User
 
 
@@ -48,6 +49,8 @@ class OpenDoor(APIView):
     """An address that needs no sign-in, and answers a wrong one with 401."""
 
     authentication_classes: tuple[()] = ()
+    content_negotiation_class = OneFormat
+    parser_classes = (SmallJSON,)
     permission_classes = (AllowAny,)
 
     def get_authenticate_header(self, request: Request) -> str:
@@ -63,7 +66,7 @@ class TokenView(OpenDoor):
         tags=["auth"],
         auth=[],
         request=Credentials,
-        responses={200: TokenPair, **{code: PROBLEMS[code] for code in (400, 401, 429)}},
+        responses={200: TokenPair, **problems(400, 401, 413, 415, 429)},
     )
     def post(self, request: Request) -> Response:
         """Give an access and a refresh token for an e-mail address and a password."""
@@ -88,7 +91,7 @@ class RefreshView(OpenDoor):
         tags=["auth"],
         auth=[],
         request=RefreshWanted,
-        responses={200: TokenPair, **{code: PROBLEMS[code] for code in (400, 401)}},
+        responses={200: TokenPair, **problems(400, 401, 413, 415)},
     )
     def post(self, request: Request) -> Response:
         """Give the next two tokens for a refresh token, which is used up by this."""

@@ -11,12 +11,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from rowmill.api.base import OrgView
-from rowmill.api.problems import PROBLEMS, FindingShape
+from rowmill.api.problems import FindingShape, problems
 from rowmill.api.shapes import UploadShape, describe_upload
 from rowmill.models import FindingRecord, Upload
 from rowmill.orgs import Caller, fetch, own
 
-READ = {code: PROBLEMS[code] for code in (401, 403, 404)}
+READ = problems(401, 403, 404)
+LISTED = (200, "application/json")
 FIELDS = ("code", "severity", "line", "row", "column", "column_name", "byte", "message", "mend", "count")
 
 
@@ -41,7 +42,11 @@ class FindingsView(OrgView, GenericAPIView[FindingRecord]):
     serializer_class: type[BaseSerializer[Any]] = FindingShape
     filter_backends = ()
 
-    @extend_schema(operation_id="list_findings", tags=["uploads"], responses={200: FindingShape(many=True), **READ})
+    @extend_schema(
+        operation_id="list_findings",
+        tags=["uploads"],
+        responses={LISTED: FindingShape(many=True), **READ},
+    )
     def get(self, request: Request, upload_id: str) -> Response:
         """List what was found in a file, worst first, page by page."""
         upload = _fetch_upload(self.caller, upload_id)
