@@ -205,6 +205,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"JobStatus": "rowmill.models.JobState", "UploadStatus": "rowmill.models.UploadState"},
 }
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
@@ -221,7 +222,9 @@ SIMPLE_JWT = {
 # ------------------------------------------------------------------------------------------------ e-mail
 _MAIL = urlsplit(env("ROWMILL_EMAIL_URL"))
 EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend" if _MAIL.scheme else "django.core.mail.backends.filebased.EmailBackend"
+    "django.core.mail.backends.smtp.EmailBackend"
+    if _MAIL.scheme
+    else "django.core.mail.backends.filebased.EmailBackend"
 )
 EMAIL_FILE_PATH = str(DATA_DIR / "mail")
 EMAIL_HOST = _MAIL.hostname or "localhost"
