@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 PIP := $(PY) -m pip --disable-pip-version-check -q
 
-.PHONY: help setup setup-dev demo up test test-fast test-slow check format lock clean nemesis
+.PHONY: help setup setup-dev demo up test test-fast test-slow system check format lock clean nemesis
 
 help:  ## Show this list
 	@echo "Rowmill: a table in, a result for every row out."
@@ -29,3 +29,51 @@ $(DEV_STAMP): requirements-dev.lock $(STAMP)
 setup: $(STAMP)  ## Make .venv with .venv/bin/rowmill in it
 
 setup-dev: $(DEV_STAMP)  ## The same with the tools for tests and checks
+
+demo: $(STAMP)  ## Install, run the main job on made-up claims, and stay up (EXIT=1 stops at the end; ROWS=200)
+	@.venv/bin/rowmill demo --rows $(or $(ROWS),200) $(if $(EXIT),--exit)
+
+up: $(STAMP)  ## Run Rowmill on ./rowmill-data
+	@.venv/bin/rowmill up
+
+test: $(DEV_STAMP) system  ## All tests: the fast ones first, then real processes and the browser
+	@echo "==> Tests. One part alone: make test-fast, make test-slow"
+	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
+	@.venv/bin/python -m pytest -q -m "slow or browser or crash"
+
+test-fast: $(DEV_STAMP)  ## The fast tests
+	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
+
+test-slow: $(DEV_STAMP) system  ## Real processes, kill -9, and the browser
+	@.venv/bin/python -m pytest -q -m "slow or browser or crash"
+
+system:  # what the tests need from the operating system
+	@if ! command -v chromium >/dev/null 2>&1; then \
+	  echo "==> Installing Chromium for the browser tests"; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation) \
+	    >/dev/null || { echo "Chromium could not be installed. Install it by hand, then run this again."; exit 1; }; \
+	fi
+
+check: $(DEV_STAMP)  ## Lint, format, types, layers, migrations: all that CI does besides the tests
+	@echo "==> ruff";          .venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+	@echo "==> mypy";          .venv/bin/mypy
+	@echo "==> import-linter"; .venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+	@echo "==> migrations";    ROWMILL_DATA_DIR=$$(mktemp -d) .venv/bin/python -m django makemigrations --check --dry-run --settings rowmill.settings
+	@echo "==> what may not be committed"; .venv/bin/python tests/forbidden.py
+	@echo "All checks passed. Next: make test"
+
+format: $(DEV_STAMP)  ## Format and mend what can be mended
+	@.venv/bin/ruff check -q --fix . ; .venv/bin/ruff format -q .
+
+bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-engine (ROWS=), bench-fan-out
+	@.venv/bin/python bench/$(subst -,_,$*).py $(if $(ROWS),--rows $(ROWS)) $(if $(MB),--mb $(MB)) $(if $(RUNS),--runs $(RUNS))
+
+nemesis: $(DEV_STAMP)  ## kill -9 the whole process at random for SECONDS=60, then account for every row
+	@.venv/bin/python -m tests.crash.nemesis --seconds $(or $(SECONDS),60)
+
+lock:  ## Make the lock files anew (needs uv)
+	@uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements.lock
+	@uv pip compile -q pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements-dev.lock
+
+clean:  ## Remove .venv and caches, never data
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -5,19 +5,26 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.validators import validate_email
 from django.db import models, transaction
+from django.utils import timezone
 
-from rowmill.errors import NotAllowed, NotFound
-from rowmill.models import Membership, Org, Role, User
+from rowmill.errors import InputError, NotAllowed, NotFound, StateError
+from rowmill.models import Invitation, Membership, Org, Role, SignInLink, User
 from rowmill.storage.seal import Sealer, master_sealer, new_key
 
 M = TypeVar("M", bound=models.Model)
+
+INVITATION_LIFE = timedelta(days=7)
+SIGN_IN_LINK_LIFE = timedelta(hours=1)
+DEFAULT_ADMIN_EMAIL = "admin@localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ def fetch(caller: Caller, queryset: models.QuerySet[M], public_id: UUID | str) -
     """Give one row by its public id. Raises: NotFound, whether it is not there or not theirs."""
     try:
         return queryset.get(org=caller.org, public_id=public_id)
-    except (queryset.model.DoesNotExist, ValidationError, ValueError):
+    except (ObjectDoesNotExist, ValidationError, ValueError):
         raise NotFound(f"There is no such {queryset.model._meta.verbose_name}.") from None
 
 
@@ -115,3 +122,182 @@ def add_member(org: Org, email: str, role: str, password: str | None = None, *, 
         user = User.objects.create_user(email, password, is_staff=staff, is_superuser=staff)
     Membership.objects.update_or_create(org=org, user=user, defaults={"role": role})
     return user
+
+
+# ------------------------------------------------------------------------------------------------ invitations
+
+
+@transaction.atomic
+def invite_person(caller: Caller, email: str, role: str) -> tuple[Invitation, str]:
+    """Invite somebody by e-mail; an older invitation of the same address ends. The caller of this verb sends the mail.
+
+    Shape: (the invitation, its token, which is told here and never again).
+    Raises: NotAllowed; InputError for an address or role that cannot be, and for one who is in already.
+    """
+    caller.need_admin()
+    email = _read_email(email)
+    _need_role(role)
+    if Membership.objects.filter(org=caller.org, user__email=email).exists():
+        raise InputError(
+            "This person is already in the org. Change the role in the list instead.", code="already_member"
+        )
+    Invitation.objects.filter(org=caller.org, email=email, accepted_at=None).delete()
+    token, token_hash = make_token()
+    invitation = Invitation.objects.create(
+        org=caller.org,
+        email=email,
+        role=role,
+        token_hash=token_hash,
+        invited_by=caller.user,
+        expires_at=timezone.now() + INVITATION_LIFE,
+    )
+    return invitation, token
+
+
+def renew_invitation(caller: Caller, invitation: Invitation) -> str:
+    """Give a pending invitation a new token and seven more days; the link sent before ends. Raises: NotAllowed, StateError."""
+    caller.need_admin()
+    token, token_hash = make_token()
+    changed = Invitation.objects.filter(pk=invitation.pk, org=caller.org, accepted_at=None).update(
+        token_hash=token_hash, expires_at=timezone.now() + INVITATION_LIFE, invited_by=caller.user
+    )
+    if changed != 1:
+        raise StateError("This invitation was accepted already.")
+    return token
+
+
+def revoke_invitation(caller: Caller, invitation: Invitation) -> None:
+    """End a pending invitation. Raises: NotAllowed, StateError where it was accepted meanwhile."""
+    caller.need_admin()
+    removed, _ = Invitation.objects.filter(pk=invitation.pk, org=caller.org, accepted_at=None).delete()
+    if not removed:
+        raise StateError("This invitation was accepted already. Remove the person in the list instead.")
+
+
+def find_invitation(token: str) -> Invitation:
+    """Give the pending invitation of a token. Raises: NotFound for one that is used, revoked or too old."""
+    pending = Invitation.objects.select_related("org").filter(accepted_at=None, expires_at__gt=timezone.now())
+    invitation = pending.filter(token_hash=hash_token(token)).first()
+    if invitation is None:
+        raise NotFound("This invitation was used, revoked or is older than seven days. Ask an admin for a new one.")
+    return invitation
+
+
+@transaction.atomic
+def accept_invitation(token: str, *, password: str | None = None, name: str = "") -> tuple[User, Invitation]:
+    """Take an invitation up: make the person with a password, or let the one who exists join.
+
+    A role held already is kept. Raises: NotFound for a token that is of no use (any more); InputError where a new
+    person gives no password, and where the account was disabled.
+    """
+    invitation = find_invitation(token)
+    user = User.objects.filter(email=invitation.email).first()
+    if user is None and not password:
+        raise InputError("Choose a password.", code="password_missing")
+    if user is not None and not user.is_active:
+        raise InputError("This account is disabled. Ask whoever runs this installation.", code="disabled")
+    used = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(accepted_at=timezone.now())
+    if used != 1:
+        raise NotFound("This invitation was used already.")
+    if user is None:
+        user = User.objects.create_user(invitation.email, password, name=name)
+    Membership.objects.get_or_create(org=invitation.org, user=user, defaults={"role": invitation.role})
+    return user, invitation
+
+
+# ------------------------------------------------------------------------------------------------ roles
+
+
+@transaction.atomic
+def change_role(caller: Caller, membership: Membership, role: str) -> None:
+    """Give somebody of the org another role. Raises: NotAllowed, InputError, NotFound; StateError for the last admin."""
+    caller.need_admin()
+    _need_role(role)
+    _lock(caller.org)
+    if role != Role.ADMIN:
+        _keep_an_admin(membership)
+    if Membership.objects.filter(pk=membership.pk, org=caller.org).update(role=role) != 1:
+        raise NotFound("There is no such person in this org.")
+
+
+@transaction.atomic
+def remove_person(caller: Caller, membership: Membership) -> None:
+    """Take somebody out of the org; what they did stays in the trail. Raises: NotAllowed, NotFound; StateError for the last admin."""
+    caller.need_admin()
+    _lock(caller.org)
+    _keep_an_admin(membership)
+    removed, _ = Membership.objects.filter(pk=membership.pk, org=caller.org).delete()
+    if not removed:
+        raise NotFound("There is no such person in this org.")
+
+
+def _lock(org: Org) -> None:
+    """Let one change of roles in an org wait for another."""
+    Org.objects.select_for_update().get(pk=org.pk)
+
+
+def _keep_an_admin(membership: Membership) -> None:
+    """Raises: StateError where an org would be left without an admin who can sign in."""
+    others = Membership.objects.filter(org_id=membership.org_id, role=Role.ADMIN, user__is_active=True)
+    current = Membership.objects.filter(pk=membership.pk).values_list("role", flat=True).first()
+    if current == Role.ADMIN and not others.exclude(pk=membership.pk).exists():
+        raise StateError("This is the org's last admin. Make somebody else an admin first.")
+
+
+def _need_role(role: str) -> None:
+    """Raises: InputError unless it is one of the three roles."""
+    if role not in Role.values:
+        raise InputError(f"A role is one of {', '.join(Role.values)}.", code="bad_role")
+
+
+def _read_email(text: str) -> str:
+    """Give an address as it is stored. Raises: InputError."""
+    email = text.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise InputError("This is not an e-mail address. It looks like name@example.org.", code="bad_email") from None
+    return email
+
+
+# ------------------------------------------------------------------------------------------------ the first admin
+
+
+@transaction.atomic
+def make_first_admin(email: str = "", password: str = "", org_name: str = "") -> User | None:
+    """Make the first admin, and the org where there is none. Gives the person made, None where nothing had to be done.
+
+    Without an address it is admin@localhost, made only while no org has an admin. Again: never touches a person who is
+    there, nor their password or roles.
+    """
+    if email:
+        email = _read_email(email)
+        if User.objects.filter(email=email).exists():
+            return None
+    elif Membership.objects.filter(role=Role.ADMIN).exists():
+        return None
+    org = Org.objects.order_by("id").first() or create_org(org_name or "My organisation")
+    return add_member(org, email or DEFAULT_ADMIN_EMAIL, Role.ADMIN, password or None, staff=True)
+
+
+def find_unclaimed_admin() -> User | None:
+    """Give the first admin while they have never signed in and have no password: somebody must be told a sign-in link."""
+    admins = User.objects.filter(is_superuser=True, is_active=True, last_login=None).order_by("id")
+    return next((user for user in admins if not user.has_usable_password()), None)
+
+
+def make_sign_in_link(user: User) -> str:
+    """Make a link that signs a person in once, within the hour. Shape: the path, without host."""
+    token, token_hash = make_token()
+    SignInLink.objects.create(user=user, token_hash=token_hash, expires_at=timezone.now() + SIGN_IN_LINK_LIFE)
+    return f"/sign-in/{token}/"
+
+
+def use_sign_in_link(token: str) -> User:
+    """Use a sign-in link up and give its person. Raises: NotFound for one that is used or too old."""
+    links = SignInLink.objects.filter(token_hash=hash_token(token), user__is_active=True)
+    if links.filter(used_at=None, expires_at__gt=timezone.now()).update(used_at=timezone.now()) != 1:
+        raise NotFound(
+            "This sign-in link was used or is older than an hour. Restart Rowmill for a new one, or reset the password."
+        )
+    return links.select_related("user").get().user

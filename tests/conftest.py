@@ -15,6 +15,13 @@ for name in ("DATABASE_URL", "ROWMILL_ADMIN_EMAIL", "ROWMILL_ADMIN_PASSWORD"):
     os.environ.pop(name, None)
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    from django.conf import settings
+
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = os.path.join(_DATA.name, f"test-{os.getpid()}.sqlite3")
+
+
 @dataclass
 class People:
     """The orgs and people of the tests; every password is `correct-horse-battery`."""
