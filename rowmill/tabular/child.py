@@ -142,7 +142,9 @@ def _how_it_ended(code: int, overdue: bool, seconds: float) -> str:
         return (
             "Reading the file took more time or memory than it may and was stopped. Split the file and send its parts."
         )
-    return f"The process that reads the file stopped unexpectedly (exit status {code}). Send the file again; if it stays so, report it."
+    return (
+        f"The process that reads the file stopped (exit status {code}). Send the file again; if it stays so, report it."
+    )
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ class _Tally:
             self.plausible += 1
         elif byte in _LETTERS_1252:
             lower = byte >= 0xDF or byte in (0x9A, 0x9C, 0x9E)
-            clash = before.islower() and not lower or (lower and before.isupper() and after.isupper() and False)
+            clash = (before.islower() and not lower) or (lower and before.isupper() and after.isupper() and False)
             self.plausible += not clash
 
     def _try_japanese(self, block: bytes) -> None:

@@ -50,7 +50,8 @@ class Limits:
 class Reading:
     """A file that has been judged, with the loader still open on its rows.
 
-    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read.
+    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `trusted`: the header
+    is sound and both counts agree, so that the rows hold even where others are broken.
     """
 
     inspection: Inspection
@@ -58,6 +59,7 @@ class Reading:
     rows_sql: str | None = None
     bad: Sequence[Bad] = ()
     ledger: Ledger | None = None
+    trusted: bool = False
 
 
 def inspect_table(
@@ -67,7 +69,7 @@ def inspect_table(
     *,
     row_checks: Sequence[str] = (),
     table_out: Path | None = None,
-    limits: Limits = Limits(),  # noqa: B008  frozen
+    limits: Limits = Limits(),
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
@@ -114,7 +116,7 @@ def open_table(
     *,
     row_checks: Sequence[str] = (),
     table_out: Path | None = None,
-    limits: Limits = Limits(),  # noqa: B008  frozen
+    limits: Limits = Limits(),
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it."""
     begun = time.perf_counter()
@@ -246,6 +248,7 @@ class _Attempt:
         if self.table_out is not None:
             copies.append(unfinished_name(self.table_out))
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
+        header_sound = not notes.has_errors
         bad, types = self._conditions(header, rows)
         loader = _Loader(con, bad)
         clean = Clean(source, clean_path, head.end, loader.interrupt)
@@ -276,7 +279,8 @@ class _Attempt:
         inspection = self._inspection(
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
-        return Reading(inspection, con, loader.source, bad, ledger)
+        trusted = header_sound and not loader.failed and loader.count == ledger.rows
+        return Reading(inspection, con, loader.source, bad, ledger, trusted)
 
     def _enter_top(self, ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None:
         """Account for the lines down to the header."""

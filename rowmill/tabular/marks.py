@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rowmill.tabular.records import Shape
 
 BOM = b"\xef\xbb\xbf"
+_TYPOGRAPHIC = (b"\xe2\x80\x9c", b"\xe2\x80\x9d", b"\xe2\x80\x9e")
 
 
 class Mark(NamedTuple):
@@ -40,8 +41,12 @@ def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shap
     joined = (line_end if len(tail) == len(carried) else b"") + tail + block
     base = at + len(block) - len(joined)
     if not (block.isascii() and tail.isascii()):
-        marks += [Mark(base + m, "bom-in-middle") for m in _places(joined, BOM)]
-        marks += [Mark(base + m.start(), "typographic-quotes") for m in _typographic(shape.delimiter).finditer(joined)]
+        # One byte is found many times faster than three.
+        if b"\xef" in joined:
+            marks += [Mark(base + m, "bom-in-middle") for m in _places(joined, BOM)]
+        if b"\xe2" in joined and any(sign in joined for sign in _TYPOGRAPHIC):
+            found_all = _typographic(shape.delimiter).finditer(joined)
+            marks += [Mark(base + m.start(), "typographic-quotes") for m in found_all]
     if header:
         needle = line_end + header
         marks += [

@@ -183,11 +183,12 @@ class Scan:
                 keep = pos < broken_at
                 pos, kind, inside = pos[keep], kind[keep], inside[keep]
             all_ends = kind == nl
-            lines = np.cumsum(all_ends)
             outside = ~inside
             outside &= kind != shape.quote
-            swallowed = self._may_swallow(kind, inside, all_ends)
-            pos, kind, lines = pos[outside], kind[outside], lines[outside]
+            several = bool((inside & all_ends).any())
+            swallowed = self._may_swallow(kind, inside, all_ends) if several else None
+            lines = np.cumsum(all_ends)[outside] if several else None
+            pos, kind = pos[outside], kind[outside]
         else:
             swallowed = None
             lines = None
@@ -238,7 +239,7 @@ class Scan:
 
     def _may_swallow(self, kind: npt.NDArray[np.uint8], inside: Bools, all_ends: Bools) -> Ints | None:
         """Give the numbers of physical lines that begin inside quotes and yet look as wide as a row."""
-        if self.shape.columns == 1 or not (inside & all_ends).any():
+        if self.shape.columns == 1:
             return None
         at = np.flatnonzero(all_ends)
         delimiters = np.cumsum(kind == self.shape.delimiter)[at]

@@ -1,0 +1,103 @@
+"""`rowmill check`: an inspection as the agreed JSON, and as sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rowmill.contracts import Dialect, Finding, Inspection
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "": "one column"}
+_ENCODINGS = {
+    "utf-8": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "windows-1252": "Windows-1252",
+    "shift_jis": "Shift-JIS",
+}
+
+
+def check_json(inspection: Inspection) -> dict[str, Any]:
+    """Give the agreed JSON of `rowmill check --json`.
+
+    Units: lines, rows and columns 1-based, bytes 0-based; null where a finding has none.
+    """
+    balance = asdict(inspection.balance) | {"balances": inspection.balance.balances}
+    return {
+        "verdict": inspection.verdict,
+        "summary": describe(inspection),
+        "dialect": asdict(inspection.dialect) if inspection.dialect else None,
+        "balance": balance,
+        "header": list(inspection.header),
+        "rejected_rows": inspection.rejected_rows,
+        "sha256": inspection.sha256,
+        "findings": [_finding(f) for f in inspection.findings],
+        "causes": list_causes(inspection.findings),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    """Give one finding with the agreed keys first."""
+    keys = ("code", "severity", "line", "row", "column", "byte", "message", "mend")
+    data = asdict(finding)
+    return {key: data[key] for key in keys} | {"column_name": finding.column_name, "count": finding.count}
+
+
+def list_causes(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Group findings by code and column: what is wrong, how often, where first, what to do; errors and big ones first."""
+    causes: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for finding in findings:
+        key = (finding.code, finding.column)
+        if key not in causes:
+            causes[key] = {
+                "code": finding.code,
+                "severity": finding.severity,
+                "column": finding.column,
+                "column_name": finding.column_name,
+                "count": 0,
+                "first_line": finding.line,
+                "message": finding.message,
+                "mend": finding.mend,
+            }
+        causes[key]["count"] += finding.count
+    return sorted(causes.values(), key=lambda c: (c["severity"] != "error", -c["count"]))
+
+
+def describe(inspection: Inspection) -> str:
+    """Say the verdict in one sentence or two."""
+    if inspection.verdict == "sound":
+        return f"Sound. {_shape(inspection)}{_rejected(inspection)}"
+    causes = [c for c in list_causes(inspection.findings) if c["severity"] == "error"]
+    first = next((f for f in inspection.findings if f.severity == "error"), None)
+    number = "1 cause stops" if len(causes) == 1 else f"{len(causes):,} causes stop"
+    return f"{number} this file. The first: {first.message if first else 'the account does not balance.'}"
+
+
+def _shape(inspection: Inspection) -> str:
+    """Say how big the table is and how it is written."""
+    rows, columns = inspection.row_count, len(inspection.header)
+    words = [_count(rows, "row"), _count(columns, "column")]
+    if inspection.dialect is not None:
+        words += _dialect(inspection.dialect, columns)
+    return ", ".join(words) + "."
+
+
+def _count(number: int, noun: str) -> str:
+    """Give "1 row", "482,113 rows"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _dialect(dialect: Dialect, columns: int) -> list[str]:
+    """Name the encoding and, where there is more than one column, the delimiter."""
+    named = [_ENCODINGS.get(dialect.encoding, dialect.encoding)]
+    if columns > 1:
+        named.append(_DELIMITERS.get(dialect.delimiter, "another delimiter"))
+    return named
+
+
+def _rejected(inspection: Inspection) -> str:
+    """Say how many rows have bad cells."""
+    if not inspection.rejected_rows:
+        return ""
+    return f" {_count(inspection.rejected_rows, 'row')} with a bad cell will be rejected."
