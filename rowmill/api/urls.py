@@ -5,13 +5,23 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from rowmill.api.base import NoSuchAddress
+from rowmill.api.claims import BulkUploadView
 from rowmill.api.docs import DocsView, SchemaView
+from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
+from rowmill.api.results import ResultsView
 from rowmill.api.tokens import RefreshView, TokenView
 from rowmill.api.uploads import FindingsView, UploadView
 
 _V1: list[URLPattern | URLResolver] = [
     path("auth/token/", TokenView.as_view(), name="api-token"),
     path("auth/token/refresh/", RefreshView.as_view(), name="api-token-refresh"),
+    path("claims/bulk/upload/", BulkUploadView.as_view(), name="api-claims-upload"),
+    path("claims/csv-jobs/", JobListView.as_view(), name="api-jobs"),
+    path("claims/csv-jobs/<uuid:job_id>/", JobView.as_view(), name="api-job"),
+    path("claims/csv-jobs/<uuid:job_id>/progress/", JobProgressView.as_view(), name="api-job-progress"),
+    path("claims/csv-jobs/<uuid:job_id>/results/", ResultsView.as_view(), name="api-job-results"),
+    path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
+    path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
 ]

@@ -67,7 +67,9 @@ def test_unforeseen_errors_say_nothing(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_findings_and_places_come_along() -> None:
-    finding = Finding(code="open_quote", severity="error", message="m", line=3, row=2, column=1, byte=40, mend="Close it.")
+    finding = Finding(
+        code="open_quote", severity="error", message="m", line=3, row=2, column=1, byte=40, mend="Close it."
+    )
     body = problem_of(errors.TableError("x", [finding], upload_id=NOWHERE, secret="no")).data
     assert body["findings"] == [
         {
@@ -88,7 +90,13 @@ def test_findings_and_places_come_along() -> None:
 
 
 def test_addresses_that_are_none(alice: APIClient) -> None:
-    for path in ("/api/", "/api/v1/", "/api/v1/nothing/", f"/api/v1/uploads/{NOWHERE}/more/", "/api/v1/uploads/not-an-id/"):
+    for path in (
+        "/api/",
+        "/api/v1/",
+        "/api/v1/nothing/",
+        f"/api/v1/uploads/{NOWHERE}/more/",
+        "/api/v1/uploads/not-an-id/",
+    ):
         for method in ("get", "post", "put", "patch", "delete"):
             response = getattr(alice, method)(path)
             assert (response.status_code, response.json()["code"]) == (404, "not_found"), (method, path)
