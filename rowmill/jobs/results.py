@@ -15,7 +15,8 @@ from rowmill.jobs.checkpoint import answer_place
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind
-from rowmill.tabular.rows import find_rows, iter_rows, read_rows
+from rowmill.tabular.rows import iter_rows, read_rows
+from rowmill.tabular.search import find_rows
 from rowmill.uploads.places import table_path
 
 UNPROCESSED = "unprocessed"
@@ -172,7 +173,7 @@ def page_results(
     Cost: one read of the columnar copy when searching; else a page of it.
     """
     table = _table(job)
-    numbers = find_rows(table, search.strip()) if search.strip() else None
+    numbers = find_rows(table, search.strip(), len(job.upload.header)) if search.strip() else None
     chosen = _chosen(job, outcome, code, numbers)
     total = len(chosen)
     pages = max(1, -(-total // size))

@@ -13,7 +13,7 @@ from rowmill.contracts import Outcome
 from rowmill.errors import LostLease, Snooze, StateError
 from rowmill.jobs import claim as claim_module
 from rowmill.jobs.checkpoint import settle_batch, write_checkpoint
-from rowmill.jobs.claim import claim_batch, hold_batch, release_batch, renew_lease
+from rowmill.jobs.claim import claim_batch, release_batch, renew_lease
 from rowmill.jobs.progress import read_progress
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
@@ -108,7 +108,7 @@ def test_negative_control_without_the_fence_the_stale_worker_does_harm(make_job,
     from rowmill.jobs import checkpoint
 
     monkeypatch.setattr(checkpoint, "hold_batch", lambda batch: None)
-    job = make_job(20)
+    job = make_job(10)
     zombie = claim_batch("zombie", LANE)
     Batch.objects.filter(pk=zombie.pk).update(lease_until=Now() - timedelta(seconds=1))
     take_back_leases()
@@ -184,8 +184,7 @@ def test_a_cancelled_job_is_retried_to_the_end(make_job, alice):
     write_checkpoint(batch, get_kind("probe"), [Outcome(n, "ok") for n in range(1, 6)])
     cancel_job(alice, job)
     sweep()
-    with pytest.raises(LostLease):
-        hold_batch(batch) if Batch.objects.get(pk=batch.pk).state != "running" else settle_batch(batch) and hold_batch(batch)
+    assert settle_batch(batch) == "cancelled"
     sweep()
     job.refresh_from_db()
     assert job.state == JobState.CANCELLED
@@ -214,11 +213,8 @@ def test_a_poisonous_row_is_found_by_halving_and_the_others_go_on(make_job):
 def test_a_poison_that_yields_nothing_before_it_dies_is_found_too(make_job):
     """The kind throws before its first outcome, whatever the batch, as long as the bad row is among its rows."""
 
-    class Whole(Probe):
-        pass
-
     def plan(batch, row):
-        if batch.first_row <= 13 <= batch.last_row and not Result.objects.none():
+        if batch.first_row <= 13 <= batch.last_row:
             raise RuntimeError("poison")
         return Outcome(row.number, "ok")
 
