@@ -10,12 +10,18 @@ _BLOCK = 1 << 20
 
 
 class Clean:
-    """Follows the scan. Nothing is written for as long as every byte from `start` on is part of a sound row."""
+    """Follows the scan. Nothing is written for as long as every byte from `start` on is part of a sound row.
 
-    def __init__(self, source: Path, target: Path, start: int, on_start: Callable[[], None] = lambda: None) -> None:
+    `top` is the line written first: the loader takes the newline from it, and a quoted cell cannot mislead it.
+    """
+
+    def __init__(
+        self, source: Path, target: Path, start: int, top: bytes = b"", on_start: Callable[[], None] = lambda: None
+    ) -> None:
         self.source = source
         self.target = target
         self.start = start
+        self.top = top
         self._reached = start
         self._out: BinaryIO | None = None
         self._on_start = on_start
@@ -45,6 +51,7 @@ class Clean:
             return
         self._on_start()
         self._out = self.target.open("wb")
+        self._out.write(self.top)
         with self.source.open("rb") as file:
             file.seek(self.start)
             left = self._reached - self.start

@@ -14,7 +14,6 @@ from rowmill.tabular.inspect import Limits, Reading, open_table, unfinished_name
 from rowmill.tabular.load import quote_name, quote_text
 from rowmill.tabular.rows import name_columns
 
-
 _LIMITS = Limits()
 
 

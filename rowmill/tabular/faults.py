@@ -64,7 +64,7 @@ def settle_record(scan: Scan, data: bytes, record: Record, final: bool) -> int:
     body = data[record.start : record.end - len(record.newline)]
     if _is_blank(body, shape):
         return _settle_blank(scan, record, marks)
-    if record.newline == b"\r" != shape.newline and len(record.fields) != shape.columns:
+    if record.newline == b"\r" != shape.newline:
         record = _rejoin(data, record, shape, final)
     if swallowed := _swallowed(scan.profile, data, record, shape):
         return _settle_swallowed(scan, data, record, swallowed)
@@ -107,9 +107,13 @@ def _settle_blank(scan: Scan, record: Record, marks: list[Mark]) -> int:
 
 
 def _rejoin(data: bytes, record: Record, shape: Shape, final: bool) -> Record:
-    """Read a record again with its lone CR as part of a cell; keep that where it makes a row, else what was."""
+    """Decide what a lone CR is: a line's end where it parts two rows, else a part of its cell."""
     joined = read_record(data, record.start, shape, final=final, keep_cr=True)
-    return joined if joined.fault is None and len(joined.fields) == shape.columns else record
+    if joined.fault is not None or len(joined.fields) != shape.columns:
+        return record
+    rest = read_record(data, record.end, shape, final=final) if record.end < len(data) else None
+    parted = rest is None or (rest.fault is None and len(rest.fields) == shape.columns)
+    return record if parted and len(record.fields) == shape.columns else joined
 
 
 def _has_right_width(data: bytes, record: Record, shape: Shape) -> bool:

@@ -251,18 +251,19 @@ class _Attempt:
         header_sound = not notes.has_errors
         bad, types = self._conditions(header, rows)
         loader = _Loader(con, bad)
-        clean = Clean(source, clean_path, head.end, loader.interrupt)
-        plain = header.index == 0 and head.start <= 3 and not notes.has_errors and not shape.trailing
+        clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
+        plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
+        plain = plain and header_sound
         if not plain:
             clean.begin()
         else:
-            loader.start(load.csv_source(source, shape, header=True))
+            loader.start(load.csv_source(source, shape))
         scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
         loader.join()
         if clean.needed:
-            loader.run(load.csv_source(clean_path, shape, header=False, longest_row_bytes=scan.long_row))
+            loader.run(load.csv_source(clean_path, shape, longest_row_bytes=scan.long_row))
         elif scan.long_row:
-            loader.run(load.csv_source(source, shape, header=True, longest_row_bytes=scan.long_row))
+            loader.run(load.csv_source(source, shape, longest_row_bytes=scan.long_row))
         self._compare(loader, ledger)
         self._note_bad_rows(loader, ledger, bad, types, header)
         if not encoding.sure and ledger.rows:
@@ -315,6 +316,7 @@ class _Attempt:
         self.hash = hashlib.sha256()
         with source.open("rb") as file:
             top = file.read(head.end)
+            self._check_top(top, tolerate)
             along = source == self.path
             if along:
                 self.hash.update(top)
@@ -343,6 +345,18 @@ class _Attempt:
             for block in self._blocks():
                 self.hash.update(block)
         return scan
+
+    def _check_top(self, top: bytes, tolerate: bool) -> None:
+        """Look for bytes that no header may hold. Raises: NotUtf8, unless bad bytes are tolerated."""
+        if (at := top.find(b"\x00")) >= 0:
+            self.notes.add("nul-byte", line=top.count(b"\n", 0, at) + 1, byte=at)
+        try:
+            top.decode()
+        except UnicodeDecodeError as error:
+            if not tolerate:
+                raise NotUtf8(error.start) from None
+            line = top.count(b"\n", 0, error.start) + 1
+            self.notes.add("bad-encoding", line=line, byte=error.start, encoding="UTF-8")
 
     def _note_guess(self, scan: Scan, encoding: Encoding) -> None:
         """Tell the one line on whose bytes the encoding was guessed."""

@@ -46,13 +46,19 @@ def connect(allowed: Sequence[Path], temp: Path, memory_bytes: int, threads: int
     return con
 
 
-def csv_source(path: Path, shape: Shape, *, header: bool, longest_row_bytes: int = 0) -> str:
+def plain_header(shape: Shape) -> bytes:
+    """Give a first line for a clean copy: c1..cN in the pinned dialect."""
+    names = (f"c{i}".encode() for i in range(1, shape.columns + 1))
+    return bytes([shape.delimiter]).join(names) + shape.newline
+
+
+def csv_source(path: Path, shape: Shape, *, longest_row_bytes: int = 0) -> str:
     """Give the SQL that reads the file in its pinned dialect: columns c1..cN, all VARCHAR, auto-detection off."""
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(1, shape.columns + 1))
     quote = chr(shape.quote) if shape.quote >= 0 else ""
     size = f", max_line_size={2 * longest_row_bytes}, buffer_size={8 * longest_row_bytes}" if longest_row_bytes else ""
     return (
-        f"read_csv({quote_text(str(path))}, auto_detect=false, header={str(header).lower()}, strict_mode=true,"
+        f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true,"
         f" delim={quote_text(chr(shape.delimiter))}, quote={quote_text(quote)}, escape={quote_text(quote)},"
         f" nullstr={quote_text(_NO_NULL)}, columns={{{columns}}}{size})"
     )
