@@ -94,7 +94,7 @@ def give_csv(job: Job, outcomes: Collection[str] | None) -> StreamingHttpRespons
     """Stream the results as CSV, safe to open in a spreadsheet."""
     header, lines = iter_results(job, outcomes)
     headers = {"Content-Disposition": _disposition(job, "csv")}
-    return StreamingHttpResponse(write_csv(header, lines, safe=True), content_type=CSV_TYPE, headers=headers)
+    return StreamingHttpResponse(write_csv(header, lines, safe=True, bom=False), content_type=CSV_TYPE, headers=headers)
 
 
 def give_xlsx(job: Job, outcomes: Collection[str] | None) -> FileResponse:
