@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
 
 from rowmill.errors import (
     InputError,
@@ -44,6 +45,7 @@ class MemberRequest(HttpRequest):
     """A request of somebody who belongs to an org."""
 
     caller: Caller
+    htmx: HtmxDetails
 
 
 def member_view(
@@ -82,7 +84,9 @@ def admin_view(
 
 
 def problem(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Show an error as a page, or as its fragment to htmx."""
+    """Show an error as a page; a page that asks for a part of itself loads anew and shows it."""
+    if request.headers.get("HX-Request") == "true" and request.method in ("GET", "HEAD"):
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
     context = {"title": TITLES[code], "message": str(error), "status": code}
     return render(request, "frame/problem.html", context, status=code)

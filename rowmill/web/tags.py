@@ -30,6 +30,26 @@ OUTCOME_WORDS = {
     "failed": "failed",
     "unprocessed": "not processed",
 }
+OUTCOME_ICONS = {
+    "ok": ("check", "green"),
+    "not_found": ("search", "orange"),
+    "rejected": ("alert-triangle", "pink"),
+    "failed": ("x", "red"),
+    "unprocessed": ("clock", "grey"),
+}
+DELIMITER_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", ":": "colons", " ": "spaces"}
+EVENT_WORDS = {
+    "job.submit": "started the job",
+    "job.cancel": "asked to cancel",
+    "job.retry": "started a retry",
+    "job.completed": "finished: every row has an outcome",
+    "job.cancelled": "stopped: the job is cancelled",
+    "job.failed": "gave up on a part of the job",
+    "job.delete": "deleted the file and its results",
+    "results.view": "looked at the results",
+    "results.download": "downloaded the results",
+    "results.read": "read the results by API",
+}
 
 
 @register.simple_tag
@@ -48,6 +68,20 @@ def status(state: str) -> SafeString:
     """Show a job's state: icon, colour and word."""
     name, colour = STATUS_ICONS[state]
     return format_html('<span class="status-word is-{}">{}<span>{}</span></span>', colour, icon(name), state)
+
+
+@register.simple_tag
+def outcome_mark(outcome: str, live: bool = False) -> SafeString:
+    """Show a row's outcome: icon, colour and word; while the job runs, what has none is still to do."""
+    name, colour = OUTCOME_ICONS[outcome]
+    word = "to do" if live and outcome == "unprocessed" else OUTCOME_WORDS[outcome]
+    return format_html('<span class="status-word is-{}">{}<span>{}</span></span>', colour, icon(name), word)
+
+
+@register.filter
+def delimiter_word(delimiter: str) -> str:
+    """Name what stands between cells: commas, semicolons."""
+    return DELIMITER_WORDS.get(delimiter, "one column" if not delimiter else f"cells parted by {delimiter}")
 
 
 @register.filter
@@ -87,6 +121,54 @@ def ago(at: datetime) -> str:
 def plural(count: int, word: str) -> str:
     """Count a word: 1 row, 1,942 rows."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+@register.filter
+def span(seconds: tuple[int, int] | None) -> str:
+    """Say a range of time in words: 40–60 s, 2–3 min, 1–2 h."""
+    if seconds is None:
+        return ""
+    low, high = seconds
+    size, unit = (1, "s") if high < 90 else (60, "min") if high < 5400 else (3600, "h")
+    low, high = round(low / size), max(1, -(-high // size))
+    return f"{low}–{high} {unit}" if low != high else f"about {high} {unit}"
+
+
+@register.filter
+def place(finding: Any) -> str:
+    """Say where a finding is: Line 812, column 2 (first_name)."""
+    words = [f"line {finding.line:,}"] if finding.line else [f"row {finding.row:,}"] if finding.row else []
+    if finding.column:
+        words.append(f"column {finding.column}" + (f" ({finding.column_name})" if finding.column_name else ""))
+    elif finding.column_name:
+        words.append(f"column {finding.column_name}")
+    text = ", ".join(words) or "the whole file"
+    return text[0].upper() + text[1:]
+
+
+@register.filter
+def share(count: int, most: int) -> str:
+    """Give the width of a bar beside the longest one. Units: percent."""
+    return f"{100 * count / most:.2f}%" if most else "0%"
+
+
+@register.filter
+def column_label(name: str) -> str:
+    """Say a results column in words: total_paid -> Total paid."""
+    return name.replace("_", " ").capitalize()
+
+
+@register.filter
+def whole_percent(percent: float) -> int:
+    """Round down, so that 100 is said only when all is done."""
+    return int(percent)
+
+
+@register.filter
+def event_words(event: Any) -> str:
+    """Say an audit event in words; one without words of its own is named by its verb."""
+    verb = str(event.verb)
+    return EVENT_WORDS.get(verb, verb.replace(".", " "))
 
 
 @register.simple_tag

@@ -1,14 +1,172 @@
-"""The door as a page: drop a file, see its verdict, see what came before."""
+"""The door as a page: drop a file, read its verdict in place, see what came before."""
 
 from __future__ import annotations
 
-from django.http import HttpResponse
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_http_methods
 
+from rowmill import registry
+from rowmill.claims.intake import DEFAULT_PAYER, take_claims_file
+from rowmill.errors import DuplicateFile, InputError, NotAllowed, NotFound, OutOfSpace, StateError, TableError
+from rowmill.models import Job, PayerAccount, Practice, Upload
+from rowmill.orgs import Caller, fetch, own
+from rowmill.registry import get_kind, get_payer
 from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.history import list_history
+from rowmill.web.jobs import live_context
+
+KIND = "claim_status"
+FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take besides the file
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a file that was dropped: sound (a job), refused (findings), duplicate, or not taken."""
+
+    word: str
+    name: str
+    status: int
+    message: str = ""
+    upload: Upload | None = None
+    findings: list[Any] = field(default_factory=list)
+    job: Job | None = None
+    created_at: Any = None
+
+    @property
+    def stops(self) -> list[Any]:
+        """Give what stops the file; a bad cell alone never does, it only rejects its row."""
+        return [f for f in self.findings if f.severity == "error" and f.code not in registry.CHECKS]
+
+    @property
+    def besides(self) -> list[Any]:
+        """Give the other findings: bad cells and warnings."""
+        stops = self.stops
+        return [finding for finding in self.findings if finding not in stops]
+
+    @property
+    def first(self) -> str:
+        """Say the first thing that stops the file."""
+        return next((finding.message for finding in self.stops), self.message)
+
+
+@csrf_exempt  # the token is checked behind the size: checking it reads the whole body
+@require_http_methods(["GET", "HEAD", "POST"])
 @member_view
-def bulk_upload(request: MemberRequest) -> HttpResponse:
+def bulk_upload(request: MemberRequest) -> HttpResponseBase:
     """Show the drop zone and the history; take a file in."""
-    return render(request, "uploads/page.html", {})
+    if request.method == "POST" and _sent_bytes(request) > settings.ROWMILL_MAX_UPLOAD_BYTES + FORM_ROOM_BYTES:
+        return _show_verdict(request, _too_large())
+    return _inside(request)
+
+
+@csrf_protect
+def _inside(request: MemberRequest) -> HttpResponseBase:
+    """Serve a request whose size is fit and, for a POST, whose token is right."""
+    if request.method != "POST":
+        return render(request, "uploads/page.html", _page_context(request))
+    verdict = _take(request)
+    if verdict.word == "sound" and verdict.job is not None and not request.htmx:
+        return HttpResponseRedirect(reverse("job", args=[verdict.job.public_id]), status=303)
+    return _show_verdict(request, verdict)
+
+
+def _sent_bytes(request: HttpRequest) -> int:
+    """Give the size that the request says it has."""
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    return int(text) if text.isdigit() else 0
+
+
+def _too_large() -> Verdict:
+    """Refuse before a byte of the body is read."""
+    limit = settings.ROWMILL_MAX_UPLOAD_BYTES // (1024 * 1024)
+    words = f"This file is larger than {limit} MB. Split it into parts, each with the header line, and send them."
+    return Verdict("not_taken", "This file", 413, words)
+
+
+def _take(request: MemberRequest) -> Verdict:
+    """Take the file of a POST and say what became of it."""
+    sent = request.FILES.get("file")
+    if sent is None:
+        return Verdict("not_taken", "", 400, "No file came with the form. Choose one, then send it.")
+    name = sent.name or "claims.csv"
+    try:
+        taken = take_claims_file(request.caller, name, sent.chunks(), request.POST, kind=KIND)
+    except TableError as error:
+        return _refused(request.caller, name, error)
+    except DuplicateFile as error:
+        return _duplicate(request.caller, name, error)
+    except NotAllowed as error:
+        return Verdict("not_taken", name, 403, str(error))
+    except (InputError, StateError, OutOfSpace) as error:
+        status = 507 if isinstance(error, OutOfSpace) else 400
+        return Verdict("not_taken", name, status, str(error))
+    findings = list(taken.upload.findings.all())
+    return Verdict("sound", name, 201, upload=taken.upload, findings=findings, job=taken.job)
+
+
+def _refused(caller: Caller, name: str, error: TableError) -> Verdict:
+    """Tell what stops a file: the upload is kept for a day, so that the verdict can be read again."""
+    upload = _find_upload(caller, error.details.get("upload_id"))
+    return Verdict("refused", name, 400, str(error), upload, list(error.findings))
+
+
+def _find_upload(caller: Caller, upload_id: Any) -> Upload | None:
+    """Give the upload that an error names, if any."""
+    try:
+        return fetch(caller, own(caller, Upload), upload_id) if upload_id else None
+    except NotFound:
+        return None
+
+
+def _duplicate(caller: Caller, name: str, error: DuplicateFile) -> Verdict:
+    """Tell that the same bytes were taken in before, and which job they made."""
+    job = own(caller, Job).filter(public_id=str(error.details["job_id"])).select_related("upload", "created_by").first()
+    at = parse_datetime(str(error.details.get("created_at", "")))
+    return Verdict("duplicate", name, 409, str(error), job=job, created_at=at)
+
+
+def _show_verdict(request: MemberRequest, verdict: Verdict) -> HttpResponse:
+    """Answer with the verdict: its part to the page's script, else the whole page."""
+    context: dict[str, Any] = {"verdict": verdict}
+    if verdict.word == "sound" and verdict.job is not None:
+        context |= live_context(verdict.job)
+    if request.htmx:
+        return render(request, "uploads/verdict.html", context, status=verdict.status)
+    return render(request, "uploads/page.html", context | _page_context(request), status=verdict.status)
+
+
+def _page_context(request: MemberRequest) -> dict[str, Any]:
+    """Give what the page shows besides a verdict."""
+    caller = request.caller
+    kind = get_kind(KIND)
+    return {
+        "kind": kind,
+        "required_columns": [column for column in kind.columns if column.required],
+        "optional_columns": [column for column in kind.columns if not column.required],
+        "payers": [(slug, get_payer(slug).label) for slug in sorted(registry.PAYERS)],
+        "default_payer": DEFAULT_PAYER,
+        "practices": own(caller, Practice),
+        "without_account": not own(caller, PayerAccount).exists(),
+        "max_bytes": settings.ROWMILL_MAX_UPLOAD_BYTES,
+        **list_history(caller, "", "", "1"),
+    }
+
+
+@require_GET
+@member_view
+def upload_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
+    """Show the verdict on a file again: what was found, where, and what to do."""
+    upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
+    job = Job.objects.filter(upload=upload, deleted_at=None).order_by("-id").first()
+    word = "refused" if upload.state == "REJECTED" else "sound"
+    verdict = Verdict(word, upload.name, 200, upload=upload, findings=list(upload.findings.all()), job=job)
+    return render(request, "uploads/upload.html", {"verdict": verdict, "upload": upload})

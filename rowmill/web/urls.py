@@ -1,4 +1,4 @@
-"""The pages' addresses."""
+"""The pages' addresses. None holds a cell of any file, nor a file's name: ids and words of ours only."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import uploads
+from rowmill.web import downloads, jobs, uploads
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
     path("bulk-upload", uploads.bulk_upload, name="bulk-upload"),
+    path("bulk-upload/template.csv", downloads.template_file, name="template-file"),
+    path("bulk-upload/sample.csv", downloads.sample_file, name="sample-file"),
+    path("uploads/<uuid:public_id>/", uploads.upload_page, name="upload"),
+    path("jobs/", jobs.job_list, name="jobs"),
+    path("jobs/<uuid:public_id>/", jobs.job_page, name="job"),
+    path("jobs/<uuid:public_id>/cancel", jobs.cancel, name="job-cancel"),
+    path("jobs/<uuid:public_id>/retry", jobs.retry, name="job-retry"),
+    path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
+    path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
+    path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),
 ]
 if find_spec("rowmill.web.people_urls"):
     urlpatterns.append(path("", include("rowmill.web.people_urls")))

@@ -58,6 +58,81 @@
     announce(document);
   });
 
+  // A part that is renewed keeps what the person had open, where they stood, and how far they had scrolled.
+  var FOCUSABLE = "a, button, summary, input, select";
+  var kept = null;
+  function keepPlace(target) {
+    var active = target.contains(document.activeElement) ? document.activeElement : null;
+    var anchor = active && active.closest("[id]");
+    kept = {
+      open: Array.from(target.querySelectorAll("details[id][open]"), function (panel) {
+        return panel.id;
+      }),
+      scrolled: Array.from(target.querySelectorAll(".table-frame[id]"), function (frame) {
+        return [frame.id, frame.scrollLeft, frame.scrollTop];
+      }),
+      anchor: anchor && anchor.id,
+      index: anchor ? Array.from(anchor.querySelectorAll(FOCUSABLE)).indexOf(active) : -1,
+    };
+  }
+  function restorePlace() {
+    if (!kept) {
+      return;
+    }
+    kept.open.forEach(function (id) {
+      var panel = document.getElementById(id);
+      if (panel) {
+        panel.open = true;
+      }
+    });
+    kept.scrolled.forEach(function (where) {
+      var frame = document.getElementById(where[0]);
+      if (frame) {
+        frame.scrollTo(where[1], where[2]);
+      }
+    });
+    var anchor = kept.anchor && document.getElementById(kept.anchor);
+    var element = anchor && (kept.index < 0 ? anchor : anchor.querySelectorAll(FOCUSABLE)[kept.index]);
+    if (element && document.activeElement !== element) {
+      element.focus({ preventScroll: true });
+    }
+    kept = null;
+  }
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    keepPlace(event.detail.target);
+  });
+  document.addEventListener("htmx:afterSwap", restorePlace);
+
+  // While the server does not answer, the page says so and goes on trying.
+  function tellOffline(offline) {
+    document.getElementById("offline").hidden = !offline;
+  }
+  document.addEventListener("htmx:sendError", function () {
+    tellOffline(true);
+  });
+  document.addEventListener("htmx:afterRequest", function (event) {
+    if (event.detail.successful) {
+      tellOffline(false);
+    }
+  });
+
+  // A tip goes away by Escape without moving the pointer.
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Escape") {
+      document.querySelectorAll(".column-list li:hover, .column-list li:focus-within").forEach(function (item) {
+        item.classList.add("is-quiet");
+      });
+    }
+  });
+  ["mouseout", "focusout"].forEach(function (name) {
+    document.addEventListener(name, function (event) {
+      var item = event.target.closest && event.target.closest(".column-list li.is-quiet");
+      if (item) {
+        item.classList.remove("is-quiet");
+      }
+    });
+  });
+
   // One panel of a kind is open at a time; Escape closes it and gives the focus back.
   document.addEventListener("keydown", function (event) {
     if (event.key !== "Escape") {

@@ -1,0 +1,102 @@
+"""What a person takes home: results as CSV or XLSX, the template, a sample to try."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from pathlib import PurePath
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET
+
+from rowmill import audit
+from rowmill.claims.sample import make_claims
+from rowmill.errors import InputError
+from rowmill.jobs.results import OUTCOME_WORDS, iter_results
+from rowmill.models import Job
+from rowmill.registry import get_kind
+from rowmill.tabular.writers import write_csv, write_xlsx
+from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.jobs import find_job
+
+R = TypeVar("R", bound=HttpResponseBase)
+CSV_TYPE = "text/csv; charset=utf-8"
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+SAMPLE_ROWS, SAMPLE_SEED = 50, 1
+
+
+@require_GET
+@member_view
+def results(request: MemberRequest, public_id: UUID, export: str) -> HttpResponseBase:
+    """Hand out the results in file order, all or those of some outcomes; the trail notes who took them."""
+    job = find_job(request, public_id)
+    wanted = _read_outcomes(request.GET.get("outcome", ""))
+    response = _give_xlsx(job, wanted) if export == "xlsx" else _give_csv(job, wanted)
+    words = ",".join(wanted) if wanted else "all"
+    audit.record(job.org, request.caller.user, "results.download", "job", job.public_id, export=export, outcomes=words)
+    return response
+
+
+def _read_outcomes(text: str) -> tuple[str, ...] | None:
+    """Read `ok,failed`; None means all. Raises: InputError for a word that is no outcome."""
+    words = tuple(word for word in text.split(",") if word)
+    if any(word not in OUTCOME_WORDS for word in words):
+        raise InputError(f"outcome takes {', '.join(OUTCOME_WORDS)}, with commas between.")
+    return words or None
+
+
+def _give_csv(job: Job, wanted: tuple[str, ...] | None) -> StreamingHttpResponse:
+    """Stream the results, safe to open in a spreadsheet."""
+    header, lines = iter_results(job, wanted)
+    response = StreamingHttpResponse(write_csv(header, lines, safe=True), content_type=CSV_TYPE)
+    return _named(response, _results_name(job, wanted, "csv"))
+
+
+def _give_xlsx(job: Job, wanted: tuple[str, ...] | None) -> FileResponse:
+    """Write a workbook in the scratch folder; it goes with the response."""
+    header, lines = iter_results(job, wanted)
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    out = tempfile.TemporaryFile(prefix="results-", dir=settings.SCRATCH_DIR)  # noqa: SIM115 - the response closes it
+    try:
+        write_xlsx(header, lines, out)
+        out.seek(0)
+    except BaseException:
+        out.close()
+        raise
+    return _named(FileResponse(out, content_type=XLSX_TYPE), _results_name(job, wanted, "xlsx"))
+
+
+def _results_name(job: Job, wanted: tuple[str, ...] | None, ending: str) -> str:
+    """Name a results file after the file it answers."""
+    part = f"-{'-'.join(wanted)}" if wanted else ""
+    return f"{PurePath(job.upload.name).stem or 'claims'}-results{part}.{ending}"
+
+
+def _named(response: R, name: str) -> R:
+    """Offer a response as a file of that name."""
+    response["Content-Disposition"] = content_disposition_header(True, name)
+    return response
+
+
+@require_GET
+@member_view
+def template_file(request: MemberRequest) -> HttpResponse:
+    """Hand out an empty file with the header that the kind reads."""
+    out = io.StringIO(newline="")
+    csv.writer(out).writerow(column.name for column in get_kind("claim_status").columns)
+    return _named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-template.csv")
+
+
+@require_GET
+@member_view
+def sample_file(request: MemberRequest) -> HttpResponse:
+    """Hand out a file of invented claims: the same bytes every time."""
+    out = io.BytesIO()
+    make_claims(SAMPLE_ROWS, SAMPLE_SEED, out)
+    return _named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-sample.csv")

@@ -1,0 +1,105 @@
+"""The history: every file that was taken in, newest first, each with its latest job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Prefetch, Q, QuerySet
+
+from rowmill.jobs.progress import Progress, read_many, read_progress
+from rowmill.models import FINAL_STATES, Job, JobState, Upload, UploadState
+from rowmill.orgs import Caller, own
+from rowmill.registry import get_kind
+
+PAGE_SIZE = 15
+REFUSED = "REFUSED"
+STATES = (*JobState.values, REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the history: a file, and its latest job with its progress where there is one."""
+
+    upload: Upload
+    job: Job | None
+    progress: Progress | None
+
+    @property
+    def live(self) -> bool:
+        """Tell whether it still changes."""
+        if self.job is None:
+            return self.upload.state in (UploadState.RECEIVING, UploadState.CHECKING)
+        return self.job.state not in FINAL_STATES
+
+    @property
+    def row_id(self) -> str:
+        """Give the id of its line in the page."""
+        return str(self.job.public_id if self.job is not None else self.upload.public_id)
+
+    @property
+    def undone(self) -> int:
+        """Count the rows that a retry would take."""
+        outcomes = self.progress.outcomes if self.progress is not None else {}
+        return outcomes.get("failed", 0) + outcomes.get("unprocessed", 0)
+
+    @property
+    def kind_label(self) -> str:
+        """Name its kind in words."""
+        return get_kind(self.upload.kind).label
+
+
+def list_history(caller: Caller, state: str, search: str, page: str) -> dict[str, Any]:
+    """Give a page of the history as the templates need it. Cost: four queries."""
+    state = state if state in STATES else ""
+    found: Page[Upload] = Paginator(_find(caller, state, search), PAGE_SIZE).get_page(page)
+    entries = _entries(list(found.object_list))
+    return {
+        "entries": entries,
+        "found": found,
+        "state": state,
+        "search": search,
+        "states": STATES,
+        "history_live": any(entry.live for entry in entries),
+        "history_filtered": bool(state or search),
+    }
+
+
+def describe_job(job: Job) -> Entry:
+    """Give one job's line."""
+    return Entry(job.upload, job, read_progress(job))
+
+
+def _find(caller: Caller, state: str, search: str) -> QuerySet[Upload]:
+    """Choose the org's uploads: not the abandoned ones, nor those whose job was deleted."""
+    uploads = own(caller, Upload).exclude(state__in=(UploadState.ABORTED, UploadState.RECEIVING))
+    if state == REFUSED:
+        uploads = uploads.filter(state=UploadState.REJECTED)
+    elif state:
+        uploads = uploads.filter(jobs__state=state, jobs__deleted_at=None)
+    else:
+        uploads = uploads.filter(Q(jobs=None) | Q(jobs__deleted_at=None))
+    if search:
+        uploads = uploads.filter(name__icontains=search)
+    jobs = Job.objects.filter(deleted_at=None).select_related("created_by").order_by("-id")
+    return (
+        uploads.distinct()
+        .order_by("-id")
+        .select_related("created_by")
+        .prefetch_related(Prefetch("jobs", queryset=jobs))
+    )
+
+
+def _entries(uploads: list[Upload]) -> list[Entry]:
+    """Put each upload together with its latest job and that one's progress."""
+    latest = {upload.pk: next(iter(upload.jobs.all()), None) for upload in uploads}
+    jobs = [job for job in latest.values() if job is not None]
+    progress = read_many(jobs)
+    entries = []
+    for upload in uploads:
+        job = latest[upload.pk]
+        if job is not None:
+            job.upload = upload
+        entries.append(Entry(upload, job, progress.get(job.pk) if job is not None else None))
+    return entries
