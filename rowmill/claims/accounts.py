@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from rowmill import audit
 from rowmill.contracts import PayerLimits, PayerProfile
 from rowmill.errors import NotFound, Snooze
 from rowmill.models import Batch, BatchState, PayerAccount, Practice
+from rowmill.notify.mail import tell_admins
 from rowmill.orgs import org_sealer
 
 _WAIT_SECONDS = 60
@@ -94,11 +96,15 @@ def seal_credentials(account: PayerAccount, client_id: str | None, client_secret
 
 
 def mark_broken(account_id: int, code: str) -> bool:
-    """Note that a payer refuses an account. Gives True the first time, so that the admin is told once."""
-    return (
-        PayerAccount.objects.filter(pk=account_id, broken_code="").update(broken_code=code, broken_at=timezone.now())
-        == 1
+    """Note that a payer refuses an account, and tell the org's admins once. Gives True that first time."""
+    first = PayerAccount.objects.filter(pk=account_id, broken_code="").update(
+        broken_code=code, broken_at=timezone.now()
     )
+    if first:
+        account = PayerAccount.objects.select_related("org").get(pk=account_id)
+        audit.record(account.org, None, "payer_account.refused", "payer_account", account.public_id, code=code)
+        tell_admins(account.org, "payer_refuses", account=account, code=code)
+    return bool(first)
 
 
 def mark_working(account: PayerAccount) -> None:

@@ -125,6 +125,7 @@ class _Demo:
             "status": job["status"],
             "counts": job["outcomes"],
             "total_rows": job["total_rows"],
+            "processed_rows": job["processed_rows"],
             "balance": job["balance"],
             **compare(self.results, self.book),
         }
@@ -141,7 +142,7 @@ class _Demo:
         self.say(
             f"Balance: {balance['lines']:,} lines = {balance['header']:,} header + {balance['rows']:,} rows + "
             f"{balance['blank']:,} blank + {balance['continuation']:,} continuation + {balance['preamble_footer']:,} preamble "
-            f"and footer + {balance['broken']:,} broken; rows with a result: {balance['rows_settled']:,} "
+            f"and footer + {balance['broken']:,} broken; rows with a result: {report['processed_rows']:,} "
             f"of {report['total_rows']:,}"
         )
         word = "equals" if report["equal_to_book"] else f"DIFFERS in {report['differences']:,} rows from"
@@ -211,7 +212,13 @@ def _agrees(line: dict[str, str], known: dict[str, Any]) -> bool:
     if expect["outcome"] != "ok":
         return line["error"].split(":")[0] == expect["code"]
     month_first = expect["processed_date"] and "{1}/{2}/{0}".format(*expect["processed_date"].split("-"))
-    return bool(line["processed_date"] == month_first and all(line[name] == expect[name] for name in COMPARED))
+    # Payers write names as they like, so upper and lower case do not count.
+    return bool(
+        line["processed_date"] == month_first and all(line[n].casefold() == expect[n].casefold() for n in COMPARED)
+    )
+
+
+SHOWN = ("row", "claim_number", "status", "patient_name", "total_paid", "processed_date", "success", "error")
 
 
 def _print_table(results: Path, most: int = 8) -> None:
@@ -219,10 +226,10 @@ def _print_table(results: Path, most: int = 8) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    table = Table(box=None, pad_edge=False)
+    for name in SHOWN:
+        table.add_column(name, no_wrap=True)
     with results.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        header = next(lines)[:9]
-        table = Table(*header, box=None, pad_edge=False)
-        for line, _ in zip(lines, range(most), strict=False):
-            table.add_row(*line[:9])
-    Console(file=sys.stdout, highlight=False).print(table)
+        for line, _ in zip(csv.DictReader(file), range(most), strict=False):
+            table.add_row(*(line[name][:60] for name in SHOWN))
+    Console(file=sys.stdout, highlight=False, width=150).print(table)

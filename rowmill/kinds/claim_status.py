@@ -23,7 +23,7 @@ _Access = tuple[int, str, int | None, str, str]
 class ClaimStatus(RowKind):
     """Ask a payer for the status of claims.
 
-    Options of the job: "payer" (slug, UHC by default), "practice" (id), "transaction_code", "start_date" and "end_date"
+    Options of the job: "payer" (slug, UHC by default), "practice_id", "transaction_code", "start_date" and "end_date"
     (ISO, days of service, for rows that name none). A row's own `tin` or `payer_id` picks another practice or account.
     """
 
@@ -238,7 +238,7 @@ class ClaimStatus(RowKind):
 def _access(row: Row, batch: BatchInfo) -> _Access:
     """Say through which account a row goes."""
     options = batch.job.options
-    practice = options.get("practice")
+    practice = options.get("practice_id")
     return (
         batch.job.org_id,
         str(options.get("payer") or DEFAULT_PAYER),
