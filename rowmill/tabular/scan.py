@@ -27,6 +27,7 @@ _FIRST_STRETCH = 32
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+NONE: Ints = np.empty(0, np.int64)
 
 
 class NotUtf8(Exception):
@@ -39,12 +40,40 @@ class NotUtf8(Exception):
 
 @dataclass(slots=True)
 class _View:
-    """One buffer, taken apart: the specials outside quotes, where records end, which of them are in order."""
+    """One buffer, taken apart: where records end, which are in order, how many lines they take together.
+
+    `swallowing` are the records that may have swallowed others.
+    """
 
     ends: Ints
     good: Bools
     lines_before: Ints
-    stop: int
+    swallowing: Ints
+    stop: int = 0
+
+    def fail(self, records: Ints) -> None:
+        """Hand records to the precise reader."""
+        if len(records):
+            self.good[records[records < len(self.good)]] = False
+
+
+class Rank:
+    """Counts the set places of a mask before any place: one bit a byte, and a running sum over words of 64."""
+
+    def __init__(self, mask: Bools) -> None:
+        bits = np.packbits(mask, bitorder="little")
+        padded = np.zeros((len(bits) + 15) // 8 * 8, np.uint8)
+        padded[: len(bits)] = bits
+        self._words = padded.view(np.uint64)
+        self._sums = np.zeros(len(self._words) + 1, np.int64)
+        np.cumsum(np.bitwise_count(self._words), out=self._sums[1:])
+
+    def before(self, at: Ints) -> Ints:
+        """Count the set places before each place."""
+        word = at >> 6
+        below = (np.uint64(1) << (at & 63).astype(np.uint64)) - np.uint64(1)
+        counts: Ints = self._sums[word] + np.bitwise_count(self._words[word] & below)
+        return counts
 
 
 @dataclass(slots=True)
@@ -162,121 +191,108 @@ class Scan:
 
     def _view(self, data: bytes) -> tuple[_View, bool]:
         """Take a buffer apart up to its last record end or its first broken quote."""
-        shape, nl = self.shape, self.shape.line_end
-        other = LF_OR_CR[nl]
+        shape = self.shape
         a = np.frombuffer(data, np.uint8)
-        mask = a == shape.delimiter
-        mask |= a == nl
-        quoted = shape.quote >= 0 and data.find(shape.quote) >= 0
-        if quoted:
-            mask |= a == shape.quote
-        odd = data.find(other) >= 0
-        if odd:
-            mask |= a == other
-        pos = np.flatnonzero(mask)
-        kind = a[pos]
-        troubled = False
-        if quoted:
-            inside, broken_at = self._inside(a, pos, kind)
+        line_ends = np.flatnonzero(a == shape.line_end)
+        delimiters = Rank(a == shape.delimiter)
+        quotes, troubled = NONE, False
+        if shape.quote >= 0 and data.find(shape.quote) >= 0:
+            quotes = np.flatnonzero(a == shape.quote)
+            broken_at = self._first_misplaced(a, quotes)
             if broken_at is not None:
                 troubled = True
-                keep = pos < broken_at
-                pos, kind, inside = pos[keep], kind[keep], inside[keep]
-            all_ends = kind == nl
-            outside = ~inside
-            outside &= kind != shape.quote
-            several = bool((inside & all_ends).any())
-            swallowed = self._may_swallow(kind, inside, all_ends) if several else None
-            lines = np.cumsum(all_ends)[outside] if several else None
-            pos, kind = pos[outside], kind[outside]
+                quotes = quotes[: np.searchsorted(quotes, broken_at)]
+                line_ends = line_ends[: np.searchsorted(line_ends, broken_at)]
+        if len(quotes):
+            view, widths = self._with_quotes(a, line_ends, delimiters, quotes)
         else:
-            swallowed = None
-            lines = None
-        good_cr = None
-        if odd:
-            is_other = kind == other
-            bad_other = self._bad_other(a, pos[is_other])
-            keep = ~is_other
-            if bad_other is not None:
-                good_cr = bad_other
-            pos, kind = pos[keep], kind[keep]
-            lines = lines[keep] if lines is not None else None
-        is_end = kind == nl
-        at = np.flatnonzero(is_end)
-        ends = pos[at]
-        counts = np.diff(at, prepend=-1)
-        good = counts == shape.columns
-        self._check_line_ends(a, ends, good, good_cr, odd)
-        lines_before = lines[at] if lines is not None else np.arange(1, len(at) + 1)
-        if swallowed is not None and len(swallowed) and len(ends):
-            hit = np.searchsorted(lines_before, swallowed + 1)
-            good[hit[hit < len(good)]] = False
-        stop = int(ends[-1]) + 1 if len(ends) else 0
-        return _View(ends, good, lines_before, stop), troubled
+            widths = np.diff(delimiters.before(line_ends), prepend=0)
+            view = _View(line_ends, np.empty(0, np.bool_), np.arange(1, len(line_ends) + 1), NONE)
+        view.good = widths == shape.columns - 1
+        if len(view.ends):
+            self._check_line_ends(a, view, data.find(LF_OR_CR[shape.line_end]) >= 0, quotes)
+            view.fail(view.swallowing)
+            view.stop = int(view.ends[-1]) + 1
+        return view, troubled
 
-    def _inside(self, a: npt.NDArray[np.uint8], pos: Ints, kind: npt.NDArray[np.uint8]) -> tuple[Bools, int | None]:
-        """Say which specials stand inside quotes, and where the first quote stands that may not stand there."""
+    def _with_quotes(
+        self, a: npt.NDArray[np.uint8], line_ends: Ints, delimiters: Rank, quotes: Ints
+    ) -> tuple[_View, Ints]:
+        """Tell record ends from line ends inside quotes. Gives the view and the delimiters outside quotes per record."""
+        if len(quotes) > len(line_ends):
+            before = Rank(a == self.shape.quote).before(line_ends)
+        else:
+            before = np.bincount(np.searchsorted(line_ends, quotes), minlength=len(line_ends) + 1).cumsum()[:-1]
+        outside = before & 1 == 0
+        at_ends = delimiters.before(line_ends)
+        ends, through, lines, swallowing = line_ends, at_ends, np.arange(1, len(line_ends) + 1), NONE
+        if not outside.all():
+            swallowing = self._may_swallow(at_ends, outside)
+            ends, through, before = line_ends[outside], at_ends[outside], before[outside]
+            lines = np.flatnonzero(outside) + 1
+            swallowing = np.searchsorted(lines, swallowing + 1)
+        pairs = len(quotes) // 2 * 2
+        at_quotes = delimiters.before(quotes[:pairs])
+        inside = at_quotes[1::2] - at_quotes[0::2]
+        if inside.any():
+            through = through - np.concatenate(([0], inside.cumsum()))[before // 2]
+        return _View(ends, np.empty(0, np.bool_), lines, swallowing), np.diff(through, prepend=0)
+
+    def _first_misplaced(self, a: npt.NDArray[np.uint8], quotes: Ints) -> int | None:
+        """Give the first place that condemns a record: a quote that may not stand where it stands.
+
+        Quotes open and close in turn. One opens after a delimiter or line end, or right after one that closes (a doubled
+        quote); one closes before a delimiter or line end. A wrong closing quote condemns from its opening quote on.
+        """
         shape = self.shape
-        is_quote = kind == shape.quote
-        inside = np.logical_xor.accumulate(is_quote)
-        at = pos[is_quote]
-        opens = inside[is_quote]
-        before = a[at - 1] if len(at) and at[0] > 0 else a[np.maximum(at - 1, 0)]
-        after = a[np.minimum(at + 1, len(a) - 1)]
-        ok_before = (before == shape.delimiter) | (before == shape.line_end) | (at == 0)
-        ok_after = (after == shape.delimiter) | (after == shape.line_end) | (at == len(a) - 1)
+        opens, closes = quotes[0::2], quotes[1::2]
+        before = a[np.maximum(opens - 1, 0)]
+        wrong = (before != shape.delimiter) & (before != shape.line_end)
+        wrong[0] &= opens[0] > 0
+        after = a[np.minimum(closes + 1, len(a) - 1)]
+        wrong_close = (after != shape.delimiter) & (after != shape.line_end) & (closes < len(a) - 1)
         if shape.line_end == 10:
-            ok_after |= after == 13
-        adjacent = np.diff(at) == 1
-        ok_before[1:] |= adjacent
-        ok_after[:-1] |= adjacent
-        bad = np.where(opens, ~ok_before, ~ok_after)
-        if not bad.any():
-            return inside, None
-        first = int(np.argmax(bad))
-        # A closing quote that may not stand there condemns the whole record, from its opening quote on.
-        return inside, int(at[first] if opens[first] else at[max(first - 1, 0)])
+            wrong_close &= after != 13
+        doubled = opens[1:] - closes[: len(opens) - 1] == 1
+        wrong[1:] &= ~doubled
+        wrong_close[: len(doubled)] &= ~doubled
+        first = []
+        if wrong.any():
+            first.append(int(opens[np.argmax(wrong)]))
+        if wrong_close.any():
+            first.append(int(opens[np.argmax(wrong_close)]))
+        return min(first) if first else None
 
-    def _may_swallow(self, kind: npt.NDArray[np.uint8], inside: Bools, all_ends: Bools) -> Ints | None:
+    def _may_swallow(self, at_ends: Ints, outside: Bools) -> Ints:
         """Give the numbers of physical lines that begin inside quotes and yet look as wide as a row."""
         if self.shape.columns == 1:
-            return None
-        at = np.flatnonzero(all_ends)
-        delimiters = np.cumsum(kind == self.shape.delimiter)[at]
-        wide = np.diff(delimiters, prepend=0) == self.shape.columns - 1
-        begins_inside = np.concatenate(([False], inside[at][:-1]))
-        return np.flatnonzero(wide & begins_inside)
+            return NONE
+        wide = np.diff(at_ends, prepend=0) == self.shape.columns - 1
+        wide[1:] &= ~outside[:-1]
+        wide[0] = False
+        return np.flatnonzero(wide)
 
-    def _bad_other(self, a: npt.NDArray[np.uint8], at: Ints) -> Ints | None:
-        """Give the places of carriage returns (or line feeds, in a CR file) that do not belong to a line's end."""
-        if self.shape.line_end == 13:
-            return at if len(at) else None
-        after = a[np.minimum(at + 1, len(a) - 1)]
-        bad = at[(after != 10) | (at == len(a) - 1)]
-        return bad if len(bad) else None
-
-    def _check_line_ends(
-        self, a: npt.NDArray[np.uint8], ends: Ints, good: Bools, bad_other: Ints | None, odd: bool
-    ) -> None:
+    def _check_line_ends(self, a: npt.NDArray[np.uint8], view: _View, odd: bool, quotes: Ints) -> None:
         """Fail the records that end another way than the pinned newline, or in a surplus field that is not empty."""
-        if not len(ends):
-            return
-        previous = a[np.maximum(ends - 1, 0)]
-        has_cr = (previous == 13) & (ends > 0)
-        if self.shape.newline == b"\r\n":
-            good &= has_cr
-        elif odd and self.shape.newline == b"\n":
-            good &= ~has_cr
-        if bad_other is not None:
-            hit = np.searchsorted(ends, bad_other)
-            good[hit[hit < len(good)]] = False
-        width = len(self.shape.newline)
-        starts = np.concatenate(([0], ends[:-1] + 1))
-        if self.shape.columns == 1:
+        shape, ends, good = self.shape, view.ends, view.good
+        width = len(shape.newline)
+        if odd:
+            view.fail(np.searchsorted(ends, self._stray_others(a, quotes)))
+        if odd or width == 2:
+            good &= (a[np.maximum(ends - 1, 0)] == 13) == (width == 2)
+        if shape.columns == 1:
+            starts = np.concatenate(([0], ends[:-1] + 1))
             good &= ends - starts >= width
             self._fail_whitespace(a, starts, ends, good)
-        if self.shape.trailing:
-            good &= a[np.maximum(ends - width, 0)] == self.shape.delimiter
+        if shape.trailing:
+            good &= a[np.maximum(ends - width, 0)] == shape.delimiter
+
+    def _stray_others(self, a: npt.NDArray[np.uint8], quotes: Ints) -> Ints:
+        """Give the carriage returns outside quotes that belong to no line end (in a CR file: the line feeds)."""
+        at = np.flatnonzero(a == LF_OR_CR[self.shape.line_end])
+        if self.shape.line_end == 10:
+            at = at[(a[np.minimum(at + 1, len(a) - 1)] != 10) | (at == len(a) - 1)]
+        return at[np.searchsorted(quotes, at) & 1 == 0] if len(quotes) else at
 
     def _fail_whitespace(self, a: npt.NDArray[np.uint8], starts: Ints, ends: Ints, good: Bools) -> None:
         """Hand lines of one column that begin with white space to the precise reader: they may be blank."""
