@@ -66,6 +66,8 @@ async def _close_all() -> None:
     await asyncio.gather(*others, return_exceptions=True)
     for closer in _closers:
         await closer()
+    # Closed connections say goodbye on the loop's next turns.
+    await asyncio.sleep(0.02)
 
 
 atexit.register(close_calls)
