@@ -210,7 +210,7 @@ def _agrees(line: dict[str, str], known: dict[str, Any]) -> bool:
     if line["row"] != str(known["row"]) or (line["success"] == "True") != (expect["outcome"] == "ok"):
         return False
     if expect["outcome"] != "ok":
-        return line["error"].split(":")[0] == expect["code"]
+        return bool(line["error"].split(":")[0] == expect["code"])
     month_first = expect["processed_date"] and "{1}/{2}/{0}".format(*expect["processed_date"].split("-"))
     # Payers write names as they like, so upper and lower case do not count.
     return bool(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,12 +118,27 @@ def convert(
 
     if out is None and to is Format.parquet:
         raise typer.BadParameter("Parquet needs a file: give -o OUT.")
-    target: Path | object = out if out is not None else sys.stdout.buffer
-    report = convert_file(file, target, to=to.value, without_broken_rows=without_broken_rows)
-    for finding in report.findings:
-        print(_finding_line(finding), file=sys.stderr)
-    if not report.written:
-        raise typer.Exit(3)
+    with _place_to_write(out) as target:
+        report = convert_file(file, target, to=to.value, without_broken_rows=without_broken_rows)
+        for finding in report.inspection.findings:
+            print(_finding_line(finding), file=sys.stderr)
+        if report.rows_written is None:
+            raise typer.Exit(3)
+        if out is None:
+            with target.open("rb") as written:
+                shutil.copyfileobj(written, sys.stdout.buffer)
+        else:
+            print(f"{report.rows_written:,} rows in {out}", file=sys.stderr)
+
+
+@contextmanager
+def _place_to_write(out: Path | None) -> Iterator[Path]:
+    """Give the file to write; for standard output one that goes away."""
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
+        yield Path(folder) / "table.csv"
 
 
 def _finding_line(finding: Finding) -> str:
