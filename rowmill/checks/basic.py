@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rowmill.contracts import Check
+from rowmill.tabular.load import BLANK
 
 # Both forms that payers' files use. try_strptime knows the calendar: 02/30/2020 is no date. The pattern comes first
 # because try_strptime alone takes one-digit years and trailing blanks.
@@ -18,7 +19,7 @@ REQUIRED = Check(
     slug="required",
     title="the cell is empty, and this column has to be filled",
     help="Fill in the value, then send the row again.",
-    bad_when="trim({column}, E' \\t\\r\\n\\u00A0') = ''",
+    bad_when=BLANK,
 )
 DATE = Check(
     slug="date",

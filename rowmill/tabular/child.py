@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -52,7 +53,7 @@ def inspect_in_child(
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        return _run(request, temp, seconds, on_verdict)
+        return _run(request | {"temp": temp}, seconds, on_verdict)
     except BaseException:
         if table_out is not None:
             table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
@@ -61,17 +62,63 @@ def inspect_in_child(
         shutil.rmtree(temp, ignore_errors=True)
 
 
-def _run(request: Mapping[str, Any], temp: str, seconds: float, on_verdict: Callable[[Inspection], None]) -> Inspection:
-    """Start the child, hand it the request, listen until it is done or its time is up."""
+class _Spare:
+    """A child started ahead of need, with its imports done: it waits for one request and serves that file only.
+
+    Starting Python with NumPy and DuckDB takes longer than judging a small file. A spare ends by itself when its parent does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self.wanted = False
+
+    def take(self) -> subprocess.Popen[bytes]:
+        """Give a child that is ready, or start one."""
+        with self._lock:
+            child, self._child = self._child, None
+        if child is not None and child.poll() is None:
+            return child
+        return _start()
+
+    def refill(self) -> None:
+        """Start the next one."""
+        with self._lock:
+            if self.wanted and self._child is None:
+                self._child = _start()
+
+    def drop(self) -> None:
+        """End the spare and keep none."""
+        with self._lock:
+            self.wanted = False
+            child, self._child = self._child, None
+        if child is not None:
+            _end(child)
+
+
+_spare = _Spare()
+
+
+def keep_spare() -> None:
+    """Keep a child ready from now on. For servers; a command that reads one file has no use for it."""
+    _spare.wanted = True
+    _spare.refill()
+
+
+def drop_spare() -> None:
+    """End the child that is kept ready. Again: yes."""
+    _spare.drop()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """Start a child in a process group of its own, with nothing of our environment but where the code is."""
     environment = {
         "PATH": os.environ.get("PATH", ""),
-        "TMPDIR": temp,
-        "HOME": temp,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         "OPENBLAS_NUM_THREADS": "1",
         "LC_ALL": "C.UTF-8",
     }
-    child = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-P", "-m", "rowmill.tabular.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -79,6 +126,22 @@ def _run(request: Mapping[str, Any], temp: str, seconds: float, on_verdict: Call
         env=environment,
         start_new_session=True,
     )
+
+
+def _end(child: subprocess.Popen[bytes]) -> int:
+    """Kill a child if it still runs, close its pipes, give its exit status."""
+    _kill(child)
+    code = child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+    return code
+
+
+def _run(request: Mapping[str, Any], seconds: float, on_verdict: Callable[[Inspection], None]) -> Inspection:
+    """Hand a child the request, listen until it is done or its time is up."""
+    child = _spare.take()
     overdue = threading.Event()
 
     def stop() -> None:
@@ -86,22 +149,21 @@ def _run(request: Mapping[str, Any], temp: str, seconds: float, on_verdict: Call
         _kill(child)
 
     timer = threading.Timer(seconds, stop)
+    timer.daemon = True
     timer.start()
     try:
         assert child.stdin is not None
         assert child.stdout is not None
-        with child.stdin as pipe:
-            pipe.write(json.dumps(request).encode())
+        child.stdin.write(json.dumps(request).encode() + b"\n")
+        child.stdin.flush()
         return _listen(child.stdout, on_verdict)
     except (_Died, BrokenPipeError):
         code = child.wait()
         raise ChildError(_how_it_ended(code, overdue.is_set(), seconds)) from None
     finally:
         timer.cancel()
-        _kill(child)
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        _end(child)
+        _spare.refill()
 
 
 class _Died(Exception):
@@ -149,12 +211,16 @@ def _how_it_ended(code: int, overdue: bool, seconds: float) -> str:
 
 def main() -> None:
     """Be the child: one request on stdin, answers as lines of JSON on stdout."""
-    request = json.load(sys.stdin)
-    _limit(request["memory_bytes"], request["seconds"])
-    # Imported after the limits, so that they hold for all of it.
+    # Imported here, not above: the parent has no need of NumPy and DuckDB.
     from rowmill.tabular.inspect import Limits, inspect_table  # noqa: PLC0415
     from rowmill.tabular.load import OutOfMemory, is_out_of_space  # noqa: PLC0415
 
+    line = sys.stdin.readline()
+    if not line:
+        return
+    request = json.loads(line)
+    tempfile.tempdir = request["temp"]
+    _limit(request["memory_bytes"], request["seconds"])
     try:
         inspect_table(
             Path(request["path"]),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rowmill.tabular.dialect import SampleRow
+from rowmill.tabular.load import BLANK
 
 ENOUGH = 8
 SHARE = 0.9
@@ -25,7 +26,7 @@ class Type(NamedTuple):
     odd_when: str
 
 
-_BLANK = "WHEN trim({column}, E' \\t') = '' THEN false"
+_BLANK = f"WHEN {BLANK} THEN false"
 _TYPES = (
     Type(
         "date",

@@ -34,7 +34,6 @@ from rowmill.tabular.wording import WORDING
 
 _BLOCK = 1 << 20
 _ODD_SHARE = 0.1
-NOT_BLANK = "trim({column}, E' \\t\\r\\n\\u00A0') <> ''"
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +387,7 @@ class _Attempt:
     def _bad(self, slug: str, label: str, name: str, *, on_blank: bool = False) -> Bad:
         """Put one check on one column. Only `required` looks at blank cells."""
         check = self.checks[slug]
-        condition = check.bad_when if on_blank else f"{NOT_BLANK} AND ({check.bad_when})"
+        condition = check.bad_when if on_blank else f"CASE WHEN {load.BLANK} THEN false ELSE ({check.bad_when}) END"
         return Bad(f"{slug}:{label}", condition.replace("{column}", name), check.severity == "error")
 
     def _for_row(self, slug: str, header: Header) -> str:
