@@ -50,14 +50,16 @@ async def borrow_connector(slug: str, profile: PayerProfile) -> AsyncIterator[Pa
     A profile that was edited gets a new one; the old one ends with its last call.
     """
     account, shared = (slug, profile.account_id), _shared_part(profile)
-    current = _connectors.get(account)
+    current, old = _connectors.get(account), None
     if current is None or current.profile != shared:
-        if current is not None:
-            current.replaced = True
-            await _close_if_idle(current)
-        current = _connectors[account] = _Open(shared, get_payer(slug)(profile))
+        # Put in its place before anything is awaited, or calls that come meanwhile would each make one of their own.
+        old, current = current, _Open(shared, get_payer(slug)(profile))
+        _connectors[account] = current
     current.users += 1
     try:
+        if old is not None:
+            old.replaced = True
+            await _close_if_idle(old)
         yield current.connector
     finally:
         current.users -= 1

@@ -201,6 +201,7 @@ def test_wrong_credentials_snooze_and_are_told_once_mended_all_goes_on(payer: Pa
     assert payer.stats()["tokens_refused"] == 1
     kind.given = profile(payer)
     assert len(settle(kind, given, of)) == 29
+    assert payer.stats()["tokens_issued"] == 1, "all calls go through one new connector"
 
 
 def test_a_refused_account_is_marked(payer: Payer, monkeypatch: pytest.MonkeyPatch) -> None:
