@@ -41,6 +41,7 @@ def claim_batch(owner: str, lane: str) -> Batch | None:
         if batch is None:
             return None
         _take(batch, owner)
+        fault_point("claiming")
         Job.objects.filter(pk=batch.job_id, state=JobState.PENDING).update(
             state=JobState.PROCESSING, processing_started_at=Now()
         )

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from rowmill.contracts import Kind, Outcome
 from rowmill.faults import fault_point
-from rowmill.jobs.checkpoint import count_outcomes, save_results, seal_answer
+from rowmill.jobs.checkpoint import count_outcomes, save_results, stored_row
 from rowmill.jobs.claim import backoff_seconds, hold_batch, job_state_held
 from rowmill.models import Batch, BatchState, JobState, Result
 
@@ -57,6 +57,7 @@ def _divide(batch: Batch, kind: Kind, error_type: str) -> None:
         )
     )
     todo = [number for number in range(batch.first_row, batch.last_row + 1) if number not in done]
+    fault_point("dividing")
     if len(todo) > 1:
         _halve(batch, kind, todo[len(todo) // 2], error_type)
         return
@@ -92,16 +93,4 @@ def _halve(batch: Batch, kind: Kind, start_of_second: int, error_type: str) -> N
 def _fail_row(batch: Batch, kind: Kind, number: int) -> None:
     """Give the one poisonous row its result."""
     outcome = Outcome(number, "failed", POISON, POISON_WORDS, attempts=batch.attempts)
-    result = Result(
-        org_id=batch.org_id,
-        job_id=batch.job_id,
-        row_number=number,
-        outcome=outcome.outcome,
-        code=outcome.code,
-        message=outcome.message,
-        answer=seal_answer(batch, outcome),
-        attempts=outcome.attempts,
-        claims=batch.claims,
-        written_at=Now(),
-    )
-    save_results(kind, [result], [outcome])
+    save_results(kind, [stored_row(batch, outcome)], [outcome])

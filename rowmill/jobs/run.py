@@ -88,9 +88,13 @@ def read_todo(batch: Batch, todo: Collection[int]) -> list[Row]:
     if not todo:
         return []
     upload = batch.job.upload
+    only = None if len(todo) == batch.row_count else todo
+    columns = [column.name for column in get_kind(batch.job.kind).columns]
     try:
         path = table_path(upload)
-        return read_rows(path, upload.header, upload.mapping, batch.first_row, batch.last_row, only=todo)
+        return read_rows(
+            path, upload.header, upload.mapping, batch.first_row, batch.last_row, only=only, columns=columns
+        )
     except (OSError, DuckError) as error:
         raise TableGone from error
 

@@ -34,6 +34,7 @@ def settle_job(job_id: int) -> str | None:
         state = _final_state(job)
         if Job.objects.filter(pk=job_id, state=job.state).update(state=state, completed_at=Now()) != 1:
             return None
+        fault_point("job_settling")
         audit.record(job.org, None, f"job.{state.lower()}", "job", job.public_id)
     fault_point("job_settled")
     log.info("job ended", job_id=str(job.public_id), state=state)

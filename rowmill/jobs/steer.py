@@ -11,6 +11,7 @@ from rowmill import audit
 from rowmill.contracts import OUTCOMES
 from rowmill.doorbell import new_ring_id, ring
 from rowmill.errors import StateError
+from rowmill.faults import fault_point
 from rowmill.jobs.settle import settle_job
 from rowmill.jobs.submit import LANE
 from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result
@@ -30,11 +31,13 @@ def cancel_job(caller: Caller, job: Job) -> Job:
         changed = Job.objects.filter(pk=job.pk, state__in=[JobState.PENDING, JobState.PROCESSING]).update(
             state=JobState.CANCELLING, cancelled_at=Now(), cancelled_by=caller.user
         )
+        fault_point("cancelling")
         if changed:
             Batch.objects.filter(job=job, state=BatchState.WAITING).update(
                 state=BatchState.CANCELLED, waiting_reason=""
             )
             audit.record(caller.org, caller.user, "job.cancel", "job", job.public_id)
+    fault_point("cancel_committed")
     settle_job(job.pk)
     job.refresh_from_db()
     if not changed and job.state not in (JobState.CANCELLING, JobState.CANCELLED):
@@ -67,6 +70,8 @@ def retry_job(caller: Caller, job: Job) -> int:
             celery_task_id=ring_id,
         )
         audit.record(caller.org, caller.user, "job.retry", "job", job.public_id, rows=rows)
+        fault_point("retrying")
+    fault_point("retried")
     ring(LANE, ring_id)
     job.refresh_from_db()
     return rows
@@ -101,6 +106,8 @@ def delete_job(caller: Caller, job: Job) -> None:
             raise StateError("This job is still at work. Cancel it first; then it can be deleted.")
         Result.objects.filter(job=job).delete()
         audit.record(caller.org, caller.user, "job.delete", "job", job.public_id)
+        fault_point("deleting")
+    fault_point("deleted")
     if not Job.objects.filter(upload_id=job.upload_id, deleted_at=None).exists():
         purge_upload(job.upload, caller.user)
     log.info("job deleted", job_id=str(job.public_id))

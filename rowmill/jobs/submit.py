@@ -77,6 +77,7 @@ def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], rin
         batch_size=500,
     )
     audit.record(upload.org, user, "job.submit", "job", job.public_id, rows=job.total_rows, kind=job.kind)
+    fault_point("submitting")
     log.info("job submitted", job_id=str(job.public_id), rows=job.total_rows, kind=job.kind)
     return job
 
@@ -107,6 +108,7 @@ def take_file(
     key = None
     try:
         key, done = _hold_key(caller, idempotency_key, sha256, kind, intent)
+        fault_point("key_held")
         if done is not None:
             abandon_upload(upload)
             return Taken(done, done.upload, replayed=True)

@@ -1,0 +1,63 @@
+"""Fan-out to a payer that takes a fixed time: RowKind in several batches at once against the ideal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from payersim.testing import Payer, running_apart
+from rowmill.claims.call_loop import close_calls
+from rowmill.contracts import PayerLimits
+from tests.claims.made import ClaimStatusOn, batch, profile, row
+
+THREADS = 4
+
+
+def measure(payer: Payer, in_flight: int, waves: int) -> float:
+    """Ask for `waves` times as many claims as may be in flight; gives the seconds."""
+    kind = ClaimStatusOn(profile(payer, limits=PayerLimits(in_flight=in_flight)))
+    list(kind.process(batch(), [row(1, "SIMPD0")]))  # the token, and the first connection
+    count = in_flight * waves
+    rows = [row(n, f"SIMPD{n}") for n in range(1, count + 1)]
+    share = math.ceil(count / THREADS)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as threads:
+        parts = threads.map(
+            lambda at: sum(1 for _ in kind.process(batch(), rows[at : at + share])), range(0, count, share)
+        )
+        assert sum(parts) == count
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--waves", type=int, default=3, help="how many times the calls in flight are filled")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median counts")
+    parser.add_argument("--latency", type=float, default=1.0, help="seconds that a call takes")
+    options = parser.parse_args()
+    latency = options.latency
+    ratios, figures = {}, {"latency_seconds": latency, "waves": options.waves, "threads": THREADS}
+    print(f"{'in flight':>10} {'calls':>7} {'ideal s':>9} {'ours s':>9} {'of ideal':>9}")
+    with running_apart("--latency-scale", "1") as payer:
+        payer.control("profile", {"name": "calm", "changes": {"latency": [latency, latency, latency]}})
+        for in_flight in (50, 200, 1000):
+            ours = statistics.median(measure(payer, in_flight, options.waves) for _ in range(options.runs))
+            ideal = latency * options.waves
+            ratios[f"ideal_{in_flight}"] = round(ours / ideal, 4)
+            figures[f"seconds_{in_flight}"] = round(ours, 3)
+            print(f"{in_flight:>10} {in_flight * options.waves:>7} {ideal:>9.2f} {ours:>9.2f} {ideal / ours:>9.1%}")
+        figures["max_in_flight"] = payer.stats()["max_in_flight"]
+        close_calls()
+    print(json.dumps({"name": "fan-out", "ratios": ratios, "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()
