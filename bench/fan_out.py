@@ -38,6 +38,7 @@ def measure(payer: Payer, in_flight: int, waves: int) -> float:
 
 
 def main() -> None:
+    """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--waves", type=int, default=3, help="how many times the calls in flight are filled")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median counts")
@@ -47,7 +48,7 @@ def main() -> None:
     ratios, figures = {}, {"latency_seconds": latency, "waves": options.waves, "threads": THREADS}
     print(f"{'in flight':>10} {'calls':>7} {'ideal s':>9} {'ours s':>9} {'of ideal':>9}")
     with running_apart("--latency-scale", "1") as payer:
-        payer.control("profile", {"name": "calm", "changes": {"latency": [latency, latency, latency]}})
+        payer.control("profile", {"name": "calm", "latency": [latency, latency, latency]})
         for in_flight in (50, 200, 1000):
             ours = statistics.median(measure(payer, in_flight, options.waves) for _ in range(options.runs))
             ideal = latency * options.waves
