@@ -24,6 +24,7 @@ class DocsView(SpectacularSwaggerSplitView):
     """The page; who is not signed in is sent to the sign-in page."""
 
     url_name = "api-schema"
+    http_method_names = ("get", "head")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Send a stranger to sign in; programs read the file instead."""

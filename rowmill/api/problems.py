@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.http import Http404
 from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from rest_framework import exceptions, serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -91,6 +92,17 @@ def problems(*codes: int) -> dict[tuple[int, str], OpenApiResponse]:
     return {(code, PROBLEM_TYPE): OpenApiResponse(ProblemShape, description=HTTPStatus(code).phrase) for code in codes}
 
 
+class ProblemResponse(Response):
+    """A problem: JSON on every address, whatever else that address may answer with."""
+
+    @property
+    def rendered_content(self) -> bytes:  # type: ignore[override]
+        """Give the body."""
+        self["Content-Type"] = PROBLEM_TYPE
+        body: bytes = JSONRenderer().render(self.data)
+        return body
+
+
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     """Turn an error into a problem. What nobody foresaw becomes a 500 that says nothing but the request's id."""
     request = context.get("request")
@@ -98,7 +110,6 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     set_rollback()
     response = _problem_of(error)
     response.data["request_id"] = request_id
-    response.content_type = PROBLEM_TYPE
     return response
 
 
@@ -162,7 +173,7 @@ def _problem(status: int, code: str, detail: str, **more: Any) -> Response:
     """Lay out the problem."""
     title = HTTPStatus(status).phrase
     body = {"type": f"urn:rowmill:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
-    return Response({**body, **more}, status=status)
+    return ProblemResponse({**body, **more}, status=status)
 
 
 def _flatten(detail: Any, field: str = "") -> list[dict[str, str]]:

@@ -48,7 +48,7 @@ def test_every_error_has_its_status_and_code(error: Exception, status: int, code
     assert (response.status_code, response.data["status"], response.data["code"]) == (status, status, code)
     assert response.data.keys() >= WORDS
     assert response.data["request_id"] == "abc123"
-    assert response.content_type == "application/problem+json"
+    assert response.render()["Content-Type"] == "application/problem+json"
 
 
 def test_every_error_of_the_tree_is_tried_above() -> None:

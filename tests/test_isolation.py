@@ -1,0 +1,258 @@
+"""The wall between orgs, at every address that there is: new ones are found by themselves.
+
+Every URL of the URLconf is called with every id of acme's by Charlie (admin of another org), by Ada (acme's auditor) and
+by nobody; what acme has is compared before and after, row by row and file by file. Alice makes the same calls as a control:
+hers must change things, else the crawl proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+from django.urls.converters import IntConverter, UUIDConverter
+
+from rowmill.claims.intake import take_claims_file
+from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, User
+from rowmill.orgs import find_caller, make_token
+from tests.api.made import make_job, make_upload
+from tests.conftest import People
+
+pytestmark = pytest.mark.slow
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+CANARY = "acme-canary"
+# Addresses that answer people who are not signed in, as they must.
+OPEN = re.compile(r"health/|api/v1/auth/token/|accounts/|admin/|invitation/|sign-in/|static/|favicon|robots")
+# Addresses that act on nobody but the person who calls.
+OWN = re.compile(r"accounts/|orgs/switch/|admin/|api/v1/auth/token/|sign-in/|invitation/|sign-out|theme")
+# Tables that a sign-in or a look may add to.
+UNCOUNTED = {"AuditEvent", "AttemptCount"}
+FORM: dict[str, Any] = {
+    "name": "Other name",
+    "tin": "990000009",
+    "npi": "",
+    "email": "new@acme.test",
+    "role": "admin",
+    "payer": "UHC",
+    "practice": "",
+    "payer_id": "87726",
+    "base_url": "http://127.0.0.1:9/",
+    "token_url": "http://127.0.0.1:9/token",
+    "environment": "test",
+    "calls_per_minute": "60",
+    "in_flight": "5",
+    "client_id": "an-id",
+    "client_secret": "a-secret",
+    "iso_dates": "on",
+    "kind": "claim_status",
+    "confirm_duplicate": "true",
+    "confirm": "yes",
+}
+CLAIMS = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1001,Ann,Oak,1980-01-15,S1001\n"
+
+
+@dataclass(frozen=True)
+class Address:
+    """One pattern of the URLconf, with a path for every id of acme's that fits it."""
+
+    route: str
+    paths: tuple[str, ...]
+    names_object: bool
+
+
+def find_addresses(ids: list[str], numbers: list[str]) -> list[Address]:
+    """Walk the whole URLconf."""
+    return [make_address(route, converters, ids, numbers) for route, converters in walk(get_resolver())]
+
+
+def walk(resolver: URLResolver, before: str = "", converters: dict | None = None) -> Iterator[tuple[str, dict]]:
+    for entry in resolver.url_patterns:
+        route = before + str(entry.pattern)
+        known = {**(converters or {}), **entry.pattern.converters}
+        if isinstance(entry, URLResolver):
+            yield from walk(entry, route, known)
+        else:
+            yield route, known
+
+
+def make_address(route: str, converters: dict, ids: list[str], numbers: list[str]) -> Address:
+    """Fill a route's places with every id that fits."""
+    plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", route).replace("^", "").replace("$", "")
+    places = re.findall(r"<(?:\w+:)?(\w+)>", plain)
+    choices = []
+    for place in places:
+        kind = converters.get(place)
+        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ids[:1]
+        choices.append(fits)
+    template = re.sub(r"<(?:\w+:)?\w+>", "{}", plain)
+    named = any(isinstance(converters.get(place), UUIDConverter | IntConverter) for place in places)
+    return Address(route, tuple("/" + template.format(*values) for values in product(*choices)), named)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def world(people: People, settings) -> list[Address]:
+    """Fill acme with one of everything, and give every address with acme's ids."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    acme, alice = people.acme, people.alice
+    practice = Practice.objects.create(org=acme, name=f"{CANARY} practice", tin="990000001")
+    account = PayerAccount.objects.create(
+        org=acme, payer="UHC", practice=practice, base_url="http://127.0.0.1:9", token_url="http://127.0.0.1:9/token"
+    )
+    invitation = Invitation.objects.create(
+        org=acme, email=f"{CANARY}@acme.test", token_hash=make_token()[1], expires_at="2030-01-01T00:00:00Z"
+    )
+    real = take_claims_file(find_caller(alice), f"{CANARY}.csv", [CLAIMS], {}).job
+    jobs = [real, make_job(acme, alice, f"{CANARY}.csv", state="CANCELLED")]
+    refused = make_upload(acme, alice, f"{CANARY}.csv", state="REJECTED", findings=1)
+    things = [*jobs, real.upload, refused, practice, account, invitation, acme]
+    ids = [str(thing.public_id) for thing in things]
+    members = [str(pk) for pk in Membership.objects.filter(org=acme).values_list("pk", flat=True)]
+    return find_addresses(ids, members)
+
+
+def everything_of(org: Org) -> dict[str, list[tuple]]:
+    """Read all that an org has: every row of every table of ours, its people, its files."""
+    found = {}
+    for model in apps.get_app_config("rowmill").get_models():
+        names = {field.name for field in model._meta.fields}
+        if "org" in names and model.__name__ not in UNCOUNTED:
+            found[model.__name__] = list(model._default_manager.filter(org=org).order_by("pk").values_list())
+    found["Org"] = list(Org.objects.filter(pk=org.pk).values_list())
+    people = User.objects.filter(memberships__org=org).order_by("pk")
+    found["User"] = list(people.values_list("email", "name", "is_active", "is_staff", "is_superuser"))
+    folder = Path(django_settings.STORAGE_DIR) / "org" / str(org.pk)
+    found["files"] = [(str(path), path.stat().st_size) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return found
+
+
+class Browser(Client):
+    """A person's browser; whoever was signed out by a call signs in again."""
+
+    def __init__(self, user: User | None = None) -> None:
+        super().__init__(raise_request_exception=False)
+        self.user = user
+
+    def need_session(self) -> None:
+        if self.user is not None and "_auth_user_id" not in self.session:
+            self.force_login(self.user, backend="allauth.account.auth_backends.AuthenticationBackend")
+
+
+def call(client: Browser, method: str, path: str):
+    """Call an address as a person, with a body that any form would like."""
+    client.need_session()
+    if method == "POST":
+        return client.post(path, {**FORM, "file": SimpleUploadedFile("claims.csv", CLAIMS)})
+    if method in ("PUT", "PATCH"):
+        return client.generic(method, path, "{}", content_type="application/json")
+    return client.generic(method, path)
+
+
+def read(response) -> bytes:
+    return b"".join(response.streaming_content) if response.streaming else response.content
+
+
+def test_crawl_finds_the_addresses(world: list[Address]) -> None:
+    routes = {address.route for address in world}
+    assert {"api/v1/claims/csv-jobs/<uuid:job_id>/results/", "api/v1/claims/bulk/upload/", "bulk-upload"} <= routes
+    assert sum(address.names_object for address in world) >= 15
+    assert not [address.route for address in world if any(char in address.paths[0] for char in "<>(){}")]
+
+
+def test_charlie_gets_404_for_all_that_is_acmes(world: list[Address], people: People) -> None:
+    before = everything_of(people.acme)
+    charlie, wrong = Browser(people.charlie), []
+    for address, method in product(world, METHODS):
+        for path in address.paths:
+            response = call(charlie, method, path)
+            if address.names_object and response.status_code not in (404, 405) and method != "OPTIONS":
+                wrong.append((method, address.route, response.status_code))
+            if CANARY.encode() in read(response):
+                wrong.append((method, address.route, "shows what is acme's"))
+            if response.status_code >= 500 and response.status_code != 507:
+                wrong.append((method, address.route, response.status_code))
+    assert sorted(set(map(str, wrong))) == []
+    assert everything_of(people.acme) == before
+
+
+def test_other_methods_than_an_address_has_tell_nothing(world: list[Address], people: People) -> None:
+    """A 405 must not depend on whether the id is there."""
+    nowhere = "00000000-0000-0000-0000-000000000000"
+    charlie = Browser(people.charlie)
+    for address, method in product(world, METHODS):
+        if not address.names_object or "<int:" in address.route:
+            continue
+        unknown = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", nowhere, address.paths[0])
+        answers = {call(charlie, method, path).status_code for path in (*address.paths, unknown)}
+        assert len(answers) == 1, (method, address.route)
+
+
+def test_auditor_changes_nothing(world: list[Address], people: People) -> None:
+    before = everything_of(people.acme)
+    ada, wrong = Browser(people.ada), []
+    for address, method in product(world, UNSAFE):
+        for path in address.paths:
+            response = call(ada, method, path)
+            let_in = address.route.startswith("api/v1/") and response.status_code < 400 and not OWN.match(address.route)
+            if response.status_code >= 500 or let_in:
+                wrong.append((method, address.route, response.status_code))
+    assert sorted(set(map(str, wrong))) == []
+    assert everything_of(people.acme) == before
+
+
+def test_stranger_gets_nowhere(world: list[Address], people: People) -> None:
+    before = everything_of(people.acme)
+    nobody, wrong = Browser(), []
+    for address, method in product(world, METHODS):
+        for path in address.paths[:1]:
+            response = call(nobody, method, path)
+            status = response.status_code
+            refused = status in (302, 401, 403, 404, 405)
+            if status >= 500 or not (refused or OPEN.match(address.route)):
+                wrong.append((method, address.route, status))
+            if CANARY.encode() in read(response):
+                wrong.append((method, address.route, "shows what is acme's"))
+    assert sorted(set(map(str, wrong))) == []
+    assert everything_of(people.acme) == before
+
+
+def test_admin_changes_things_by_the_same_calls(world: list[Address], people: People) -> None:
+    """The control: were these calls harmless by themselves, the tests above would show nothing."""
+    before = everything_of(people.acme)
+    alice, changed = Browser(people.alice), set()
+    for address, method in product(world, ("POST", "DELETE")):
+        if OWN.match(address.route):
+            continue
+        for path in address.paths:
+            with transaction.atomic():
+                status = call(alice, method, path).status_code
+                if status not in (404, 405) and everything_of(people.acme) != before:
+                    changed.add((method, address.route))
+                transaction.set_rollback(True)
+    assert {
+        ("POST", "api/v1/claims/bulk/upload/"),
+        ("POST", "api/v1/claims/csv-jobs/<uuid:job_id>/cancel/"),
+        ("POST", "api/v1/claims/csv-jobs/<uuid:job_id>/retry/"),
+        ("DELETE", "api/v1/claims/csv-jobs/<uuid:job_id>/"),
+    } <= changed
+    assert Job.objects.filter(org=people.acme).count() == 2
