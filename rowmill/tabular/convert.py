@@ -76,14 +76,14 @@ def _write_csv(reading: Reading, target: Path) -> None:
     assert reading.con is not None
     header = reading.inspection.header
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(header)
+    csv.writer(text, lineterminator="\r\n").writerow(header)
     # One column: an empty cell has to be written as "", or its line would be blank.
     cells = [f"c{i}" if len(header) == 1 else f"nullif(c{i}, '')" for i in range(1, len(header) + 1)]
     reading.con.execute(
         f"COPY (SELECT {', '.join(cells)} FROM {reading.rows_sql}) TO {quote_text(str(target))}"
         " (FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"')"
     )
-    _put_before(target, text.getvalue().encode())
+    _put_before(target, text.getvalue().removesuffix("\r\n").encode() + b"\n")
 
 
 def _put_before(target: Path, head: bytes) -> None:

@@ -20,6 +20,8 @@ _UTF8_SEQUENCE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
 )
+# Bytes without a letter in Windows-1252; and 0xFF, a letter that hardly any word has.
+_NEVER_1252 = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D, 0xFF))
 _HIGH = re.compile(rb"[\x80-\xff]")
 _LETTERS_1252 = frozenset(range(0xC0, 0x100)) - {0xD7, 0xF7} | {0x8A, 0x8C, 0x8E, 0x9A, 0x9C, 0x9E, 0x9F, 0xAA, 0xBA}
 _MARKS_1252 = frozenset(
@@ -29,12 +31,15 @@ _MARKS_1252 = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How the bytes are to be read. `skip` bytes of BOM come first; `sure` is False on little evidence."""
+    """How the bytes are to be read. `skip` bytes of BOM come first.
+
+    `guessed_at`: (line, byte) of the only line with bytes beyond ASCII, where there is but one: little evidence.
+    """
 
     name: str
     bom: bool = False
     skip: int = 0
-    sure: bool = True
+    guessed_at: tuple[int, int] | None = None
 
 
 def detect_encoding(head: bytes) -> Encoding:
@@ -69,7 +74,9 @@ class _Tally:
         self.plausible = 0
         self.undefined = 0
         self.lines: set[int] = set()
+        self.first: tuple[int, int] | None = None
         self._line = 0
+        self._offset = 0
         self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")()
         self._kana = 0
         self._before = b"\n"
@@ -84,14 +91,18 @@ class _Tally:
         self._line += block.count(b"\n") or block.count(b"\r")
         self._try_japanese(block)
         self._before = block[-1:]
+        self._offset += len(block)
 
     def _weigh(self, block: bytes, at: int) -> None:
         """Ask of one stray byte whether it makes a plausible Windows-1252 letter where it stands."""
         self.strays += 1
         if len(self.lines) < 3:
-            self.lines.add(self._line + block.count(b"\n", 0, at))
+            end = b"\n" if b"\n" in block else b"\r"
+            line = self._line + block.count(end, 0, at) + 1
+            self.lines.add(line)
+            self.first = self.first or (line, self._offset + at)
         byte = block[at]
-        if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D):
+        if byte in _NEVER_1252:
             self.undefined += 1
             return
         before = block[at - 1 : at] if at else self._before
@@ -99,9 +110,9 @@ class _Tally:
         if byte in _MARKS_1252:
             self.plausible += 1
         elif byte in _LETTERS_1252:
-            lower = byte >= 0xDF or byte in (0x9A, 0x9C, 0x9E)
-            clash = (before.islower() and not lower) or (lower and before.isupper() and after.isupper() and False)
-            self.plausible += not clash
+            # A capital after a small letter, or a letter among digits, is no word of any language.
+            capital = byte < 0xDF and byte not in (0x9A, 0x9C, 0x9E)
+            self.plausible += not (before.islower() and capital) and not before.isdigit() and not after.isdigit()
 
     def _try_japanese(self, block: bytes) -> None:
         """Decode as Shift-JIS for as long as that goes well."""
@@ -117,13 +128,14 @@ class _Tally:
 
     def verdict(self) -> Encoding | None:
         """Weigh the evidence. A file with valid UTF-8 beyond ASCII in it is UTF-8, damaged."""
-        if self.strays and self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays:
+        japanese = self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays
+        if self.strays and japanese and self.sequences * 4 < self.strays:
             return Encoding("shift_jis")
         if self.sequences > 0 and self.sequences * 20 >= self.strays:
             return None
         if self.undefined or not self.strays or self.plausible < 0.9 * self.strays:
             return None
-        return Encoding("windows-1252", sure=len(self.lines) > 1)
+        return Encoding("windows-1252", guessed_at=self.first if len(self.lines) == 1 else None)
 
 
 _CODECS = {"windows-1252": "cp1252", "shift_jis": "cp932"}

@@ -275,13 +275,16 @@ def _swallowed(profile: Profile, data: bytes, record: Record, shape: Shape) -> t
     for column, (start, end) in enumerate(record.fields, 1):
         if shape.line_end not in data[start:end] or data[start] != shape.quote:
             continue
+        # Whoever doubles quotes inside a cell has written it on purpose.
+        if bytes([shape.quote]) * 2 in data[start + 1 : end - 1]:
+            continue
         stop = _line_stop(data, end - 1, shape)
         first = data.rfind(bytes([shape.line_end]), record.start, start) + 1 if column > 1 else record.start
         lines = data[max(first, record.start) : stop].rstrip(b"\r\n").split(bytes([shape.line_end]))
         cells = [_split_literally(line, shape) for line in lines]
         # Without columns that have a shape of their own, two lines of text with a comma each prove nothing.
         proof = profile.tells or (shape.columns >= 4 and len(lines) >= 4)
-        if proof and all(len(c) == shape.columns for c in cells) and all(profile.fits(c) for c in cells[1:]):
+        if proof and all(len(c) == shape.columns for c in cells) and all(profile.fits(c) for c in cells):
             return column, start, len(lines) - 1
     return ()  # type: ignore[return-value]
 

@@ -198,7 +198,8 @@ class _Attempt:
         told = [f.byte for f in reading.inspection.findings if f.byte is not None]
         original = offsets.original(told)
         findings = tuple(
-            replace(f, byte=original[f.byte]) if f.byte is not None else f for f in reading.inspection.findings
+            replace(f, byte=original[f.byte]) if f.byte is not None and f.code != "encoding-guessed" else f
+            for f in reading.inspection.findings
         )
         reading.inspection = replace(reading.inspection, findings=findings)
         return reading
@@ -265,8 +266,9 @@ class _Attempt:
             loader.run(load.csv_source(source, shape, longest_row_bytes=scan.long_row))
         self._compare(loader, ledger)
         self._note_bad_rows(loader, ledger, bad, types, header)
-        if not encoding.sure and ledger.rows:
-            self._note_guess(scan, encoding)
+        if encoding.guessed_at is not None:
+            line, byte = encoding.guessed_at
+            notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
         dialect = Dialect(
             encoding.name,
             encoding.bom,
@@ -356,12 +358,6 @@ class _Attempt:
                 raise NotUtf8(error.start) from None
             line = top.count(b"\n", 0, error.start) + 1
             self.notes.add("bad-encoding", line=line, byte=error.start, encoding="UTF-8")
-
-    def _note_guess(self, scan: Scan, encoding: Encoding) -> None:
-        """Tell the one line on whose bytes the encoding was guessed."""
-        if scan.first_foreign is not None:
-            line, byte = scan.first_foreign
-            self.notes.add("encoding-guessed", line=line, byte=byte, encoding=encoding.name)
 
     # ---------------------------------------------------------------------------------- checks
 

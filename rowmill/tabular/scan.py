@@ -96,7 +96,6 @@ class Scan:
     data: bytes = b""
     mixed_noted: bool = False
     long_row: int = 0
-    first_foreign: tuple[int, int] | None = None
     _base: int = 0
     _marks: list[Mark] = field(default_factory=list)
     _stretch: int = _FIRST_STRETCH
