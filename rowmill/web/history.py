@@ -8,6 +8,7 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import Prefetch, Q, QuerySet
 
+from rowmill import registry
 from rowmill.jobs.progress import Progress, read_many, read_progress
 from rowmill.models import FINAL_STATES, Job, JobState, Upload, UploadState
 from rowmill.orgs import Caller, own
@@ -46,8 +47,8 @@ class Entry:
 
     @property
     def kind_label(self) -> str:
-        """Name its kind in words."""
-        return get_kind(self.upload.kind).label
+        """Name its kind in words; nothing where this installation knows one kind only."""
+        return get_kind(self.upload.kind).label if len(registry.KINDS) > 1 else ""
 
 
 def list_history(caller: Caller, state: str, search: str, page: str) -> dict[str, Any]:
