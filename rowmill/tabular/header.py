@@ -154,12 +154,30 @@ def check_header(header: Header, rows: Sequence[SampleRow], columns: Sequence[Co
     elif width > MAX_COLUMNS:
         notes.add("too-many-columns", line=row.line, found=width, limit=MAX_COLUMNS)
     below = [r for r in rows[header.index + 1 :] if not r.blank]
-    if looks_like_data(row.cells, below):
+    data = looks_like_data(row.cells, below)
+    if data:
         notes.add("header-missing", line=row.line, byte=row.start)
+    if data or _knows_nothing(row.cells, columns):
+        _forget_names(header, columns, notes, row)
+        return
     if len(row.cells) == len(header.names) + 1:
         notes.add("header-empty", line=row.line, column=len(row.cells), byte=row.start)
     _map_columns(header, columns, notes, row)
     _check_names(header, notes, row)
+
+
+def _knows_nothing(cells: Sequence[bytes], columns: Sequence[Column]) -> bool:
+    """Tell whether a kind that needs several columns finds not one of its names: then these may be somebody's cells."""
+    return sum(column.required for column in columns) > 1 and not count_known(columns, cells)
+
+
+def _forget_names(header: Header, columns: Sequence[Column], notes: Notes, row: SampleRow) -> None:
+    """Name the columns that are missing, but repeat no cell of a line that may be a person's row."""
+    header.names = ("",) * len(header.names)
+    notes.names = ()
+    for column in columns:
+        if column.required:
+            notes.add("column-missing", line=row.line, byte=row.start, needed=column.name, nearest="")
 
 
 def _map_columns(header: Header, columns: Sequence[Column], notes: Notes, row: SampleRow) -> None:
