@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -68,6 +69,11 @@ class BulkUploadView(OrgView):
         request.upload_handlers = [self.handler]
         return super().initialize_request(request, *args, **kwargs)
 
+    def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> Response:
+        """Remove the received file, whatever became of the request."""
+        self.handler.close()
+        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
+
     @extend_schema(
         operation_id="upload_claims",
         tags=["claims"],
@@ -84,12 +90,9 @@ class BulkUploadView(OrgView):
         file = need_one_file(self.handler, request.FILES)
         options = OptionsForm(data={name: data[name] for name in OPTIONS if name in data})
         options.is_valid(raise_exception=True)
-        try:
-            taken = take_claims_file(
-                self.caller, file.name or "", file.chunks(), options.validated_data, idempotency_key=_read_key(request)
-            )
-        finally:
-            file.close()
+        taken = take_claims_file(
+            self.caller, file.name or "", file.chunks(), options.validated_data, idempotency_key=_read_key(request)
+        )
         job = self.fetch_job(taken.job.public_id)
         headers = {"Location": reverse("api-job", args=[job.public_id])}
         if taken.replayed:

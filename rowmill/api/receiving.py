@@ -79,7 +79,7 @@ class OneFileHandler(FileUploadHandler):
         self._seen += len(raw_data)
         if self._seen > self.limit:
             self.too_large = True
-            self._close()
+            self.close()
             raise StopUpload(connection_reset=False)
         if self.field_name == FIELD and self._out is not None:
             self._write(raw_data)
@@ -90,7 +90,7 @@ class OneFileHandler(FileUploadHandler):
         try:
             self._out.write(data)
         except OSError:
-            self._close()
+            self.close()
             raise OutOfSpace from None
 
     def file_complete(self, file_size: int) -> ReceivedFile | None:
@@ -104,9 +104,10 @@ class OneFileHandler(FileUploadHandler):
     def upload_interrupted(self) -> None:
         """Throw away what came: the body ended in the middle of the file."""
         self.cut_off = True
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Remove the file from the scratch folder. Again: yes."""
         if self._out is not None:
             self._out.close()
             self._out = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from rowmill.api.base import NoSuchAddress
@@ -25,6 +27,8 @@ _V1: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
 ]
+if find_spec("rowmill.api.accounts_urls"):
+    _V1.append(path("", include("rowmill.api.accounts_urls")))
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(_V1)),

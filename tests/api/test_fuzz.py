@@ -1,0 +1,83 @@
+"""What nobody would send: schemathesis makes up requests from the OpenAPI file; none may be a server error.
+
+Its answers must also be such as the file says: the status, the type and the shape of each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from hypothesis import HealthCheck, Phase, given, settings
+from rest_framework.test import APIClient
+from schemathesis.checks import (
+    content_type_conformance,
+    not_a_server_error,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.config import SchemathesisConfig
+
+from rowmill.models import Job, Upload
+from tests.api.made import make_job
+from tests.conftest import PASSWORD, People
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
+EXAMPLES = 15
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def headers(people: People) -> dict[str, str]:
+    make_job(people.acme, people.alice)
+    body = {"email": "alice@acme.test", "password": PASSWORD}
+    token = APIClient().post("/api/v1/auth/token/", body, format="json").json()["access"]
+    return {"Authorization": f"Bearer {token}", "Host": "localhost"}
+
+
+def test_no_made_up_request_breaks_the_server(headers: dict[str, str]) -> None:
+    schema = schemathesis.openapi.from_wsgi(
+        "/api/schema/?format=json", get_wsgi_application(), config=SchemathesisConfig(), headers=headers
+    )
+    called: dict[str, set[int]] = {}
+    things = {"job_id": Job.objects.get().public_id, "upload_id": Upload.objects.get().public_id}
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        real = {name: str(value) for name, value in things.items() if f"{{{name}}}" in operation.path}
+        for mode in MODES:
+            for places in ({}, {"path_parameters": real})[: 2 if real else 1]:
+                _call(operation, mode, places, headers, called)
+    assert len(called) >= 12
+    assert set().union(*called.values()) >= {200, 400, 404}, (
+        "requests got past the door, and not all of them were refused"
+    )
+
+
+def _call(operation, mode, places: dict, headers: dict[str, str], called: dict[str, set[int]]) -> None:
+    """Make some requests of one operation."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(mode, **places))
+    def run(case) -> None:
+        answer = case.call_and_validate(headers=headers, checks=CHECKS)
+        called.setdefault(operation.label, set()).add(answer.status_code)
+
+    run()
