@@ -12,6 +12,11 @@ _LOCK = threading.Lock()
 _PASSED = 0
 
 
+def _strike() -> None:
+    """Die as by `kill -9`."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fault_point(name: str) -> None:
     """Die with SIGKILL at the N-th point passed (ROWMILL_FAULT_AT=N), of one name only where ROWMILL_FAULT_NAME says so."""
     if not _AT or (_NAME and name != _NAME):
@@ -19,5 +24,6 @@ def fault_point(name: str) -> None:
     global _PASSED
     with _LOCK:
         _PASSED += 1
-        if _PASSED == _AT:
-            os.kill(os.getpid(), signal.SIGKILL)
+        struck = _PASSED == _AT
+    if struck:
+        _strike()

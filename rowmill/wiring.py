@@ -158,7 +158,7 @@ def use_sound_sqlite() -> None:
 
     Source: SQLite older than 3.51.3 can corrupt a database in WAL mode (docs/adr/0003-sqlite.md).
     """
-    if "pysqlite3" in sys.modules:
+    if sys.modules.get("sqlite3") is not None and sys.modules.get("sqlite3") is sys.modules.get("pysqlite3"):
         return
     try:
         import pysqlite3  # noqa: PLC0415

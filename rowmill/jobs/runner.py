@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import threading
+import time
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from rowmill.doorbell import heard, wait_for_ring
+from rowmill.doorbell import heard, ring, wait_for_ring
 from rowmill.errors import ConfigError
 from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.run import run_batch
@@ -71,16 +71,17 @@ class Runner:
 
     def start(self) -> None:
         """Pick up what an earlier process left, then begin."""
-        shutil.rmtree(settings.SCRATCH_DIR, ignore_errors=True)
         recover_after_start()
         for thread in self._threads:
             thread.start()
 
     def stop(self, seconds: float = 20.0) -> None:
-        """Finish or release what is under way, at most so long."""
+        """Finish or release what is under way, at most so long in all."""
         self.stopping.set()
+        ring(self.lane)  # so that who sleeps on the doorbell sees it at once
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
         """Claim and run until stopped; sleep on the doorbell while nothing is due."""

@@ -14,7 +14,7 @@ from rowmill.errors import StateError
 from rowmill.faults import fault_point
 from rowmill.jobs.settle import settle_job
 from rowmill.jobs.submit import LANE
-from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result
+from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result, Upload
 from rowmill.orgs import Caller
 from rowmill.uploads.purge import purge_upload
 
@@ -105,9 +105,12 @@ def delete_job(caller: Caller, job: Job) -> None:
                 return
             raise StateError("This job is still at work. Cancel it first; then it can be deleted.")
         Result.objects.filter(job=job).delete()
+        unneeded = not Job.objects.filter(upload_id=job.upload_id, deleted_at=None).exists()
+        if unneeded:  # due from this commit on, so that the sweeper purges it should this process die
+            Upload.objects.filter(pk=job.upload_id, purged_at=None).update(purge_after=Now())
         audit.record(caller.org, caller.user, "job.delete", "job", job.public_id)
         fault_point("deleting")
     fault_point("deleted")
-    if not Job.objects.filter(upload_id=job.upload_id, deleted_at=None).exists():
+    if unneeded:
         purge_upload(job.upload, caller.user)
     log.info("job deleted", job_id=str(job.public_id))

@@ -48,6 +48,30 @@ def submit_job(upload: Upload, user: User | None, options: Mapping[str, Any]) ->
     return job
 
 
+def submit_unanswered(upload: Upload) -> Job:
+    """Start the job of a POST that was cut before its answer, under the Idempotency-Key that it came with.
+
+    So a sender that asks again with the key is given this job. Raises: StateError unless the upload is READY.
+    """
+    intent = upload.intent or {}
+    ring_id = new_ring_id()
+    with transaction.atomic():
+        job = _make_job(upload, upload.created_by, intent, ring_id)
+        held = IdempotencyKey.objects.filter(org_id=upload.org_id, user=upload.created_by, job=None)
+        key = held.filter(request_hash=hash_request(upload.sha256, upload.kind, intent)).order_by("id").first()
+        if key is not None:
+            IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
+    fault_point("submitted")
+    ring(LANE, ring_id)
+    return job
+
+
+def hash_request(sha256: str, kind: str, intent: Mapping[str, Any]) -> str:
+    """Give the hash by which the same request is known again."""
+    body = json.dumps([sha256, kind, dict(intent)], sort_keys=True, default=str)
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
 def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring_id: Any) -> Job:
     """Write the job with all its batches; call it inside a transaction."""
     held = Upload.objects.select_for_update().get(pk=upload.pk)
@@ -177,8 +201,7 @@ def _hold_key(
     """
     if not key:
         return None, None
-    body = json.dumps([sha256, kind, dict(intent)], sort_keys=True, default=str)
-    request_hash = hashlib.sha256(body.encode()).hexdigest()
+    request_hash = hash_request(sha256, kind, intent)
     with transaction.atomic():
         held, made = IdempotencyKey.objects.select_related("job__upload").get_or_create(
             org=caller.org, user=caller.user, key=key[:255], defaults={"request_hash": request_hash}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import shutil
 from datetime import timedelta
 
 import structlog
+from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -13,7 +14,7 @@ from rowmill.doorbell import ring
 from rowmill.errors import LostLease, RowmillError
 from rowmill.faults import fault_point
 from rowmill.jobs.settle import settle_job
-from rowmill.jobs.submit import LANE, submit_job
+from rowmill.jobs.submit import LANE, submit_unanswered
 from rowmill.models import LIVE_STATES, Batch, BatchState, IdempotencyKey, Job, JobState, Upload, UploadState
 from rowmill.storage import LocalStorage
 from rowmill.uploads.inspect import claim_upload, inspect_upload
@@ -75,7 +76,7 @@ def finish_dead_uploads(*, all_of_them: bool = False) -> None:
         _inspect_again(upload_id)
     for upload in Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None).exclude(intent=None):
         if all_of_them or (upload.checked_at and upload.checked_at < timezone.now() - DEAD_RECEIVING):
-            submit_job(upload, upload.created_by, upload.intent or {})
+            submit_unanswered(upload)
 
 
 def _inspect_again(upload_id: int) -> None:
@@ -87,20 +88,26 @@ def _inspect_again(upload_id: int) -> None:
         upload = inspect_upload(upload)
     except LostLease:
         return
+    except FileNotFoundError:
+        abandon_upload(upload)
+        return
     except (RowmillError, OSError) as error:
         log.warning("inspection failed", upload_id=str(upload.public_id), exc_info=error)
         return
     if upload.state == UploadState.READY and upload.intent is not None:
-        submit_job(upload, upload.created_by, upload.intent)
+        submit_unanswered(upload)
 
 
 def recover_after_start() -> None:
     """Pick up everything at the start of the only process on this database: no lease can be alive."""
+    shutil.rmtree(settings.SCRATCH_DIR, ignore_errors=True)
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     storage = get_storage()
     if isinstance(storage, LocalStorage):
-        storage.clear_incoming(now=time.time())
+        storage.clear_incoming()
     take_back_leases(all_of_them=True)
-    IdempotencyKey.objects.filter(job=None).delete()
     close_cancelled_batches()
     settle_jobs()
     finish_dead_uploads(all_of_them=True)
+    IdempotencyKey.objects.filter(job=None).delete()
+    purge_due_uploads()

@@ -117,7 +117,7 @@ class LocalStorage:
         """Remove what a crash left half written. Gives how many files went."""
         gone = 0
         for path in self._incoming.glob("*"):
-            if now - path.stat().st_mtime >= older_than_seconds:
+            if older_than_seconds <= 0 or now - path.stat().st_mtime >= older_than_seconds:
                 path.unlink(missing_ok=True)
                 gone += 1
         return gone

@@ -23,7 +23,7 @@ from rowmill.models import FindingRecord, Upload, UploadState
 from rowmill.registry import get_check, get_kind
 from rowmill.tabular.child import inspect_in_child
 from rowmill.uploads.places import get_storage, original_key, table_key
-from rowmill.uploads.receive import INSPECT_LEASE
+from rowmill.uploads.receive import inspect_lease
 
 log = structlog.get_logger("rowmill.uploads")
 REFUSED_KEPT = timedelta(hours=24)
@@ -33,7 +33,7 @@ KEPT_FINDINGS = 1000
 def claim_upload(upload_id: int) -> Upload | None:
     """Take an upload whose inspector died. Gives None where somebody else has it."""
     changed = Upload.objects.filter(pk=upload_id, state=UploadState.CHECKING, lease_until__lt=Now()).update(
-        claims=F("claims") + 1, lease_until=Now() + INSPECT_LEASE
+        claims=F("claims") + 1, lease_until=Now() + inspect_lease()
     )
     return Upload.objects.select_related("org", "created_by").get(pk=upload_id) if changed else None
 
@@ -54,6 +54,7 @@ def inspect_upload(upload: Upload) -> Upload:
         _write_verdict(upload, inspection)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    fault_point("judged")
     upload.refresh_from_db()
     return upload
 
@@ -115,6 +116,7 @@ def _write_verdict(upload: Upload, inspection: Inspection) -> None:
     )
     if changed != 1:
         raise LostLease
+    fault_point("judging")
     FindingRecord.objects.filter(upload=upload).delete()
     FindingRecord.objects.bulk_create(
         _as_record(upload, position, finding) for position, finding in enumerate(inspection.findings[:KEPT_FINDINGS])

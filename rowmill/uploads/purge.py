@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.models import Upload, User
+from rowmill.faults import fault_point
+from rowmill.models import Job, Upload, User
 from rowmill.uploads.places import folder_key, get_storage
 
 
 def purge_upload(upload: Upload, actor: User | None = None) -> bool:
-    """Remove an upload's bytes and note it in the trail. Again: yes, gives False then."""
-    changed = Upload.objects.filter(pk=upload.pk, purged_at=None).update(purged_at=timezone.now(), purge_after=None)
+    """Remove an upload's bytes, then say so and note it in the trail. Again: yes, gives False then.
+
+    It is due before the first byte goes and purged after the last has gone, so that the sweeper ends what a crash cut.
+    """
+    kept = Upload.objects.filter(pk=upload.pk, purged_at=None)
+    if not kept.update(purge_after=timezone.now()):
+        return False
+    fault_point("purging")
     get_storage().delete_under(folder_key(upload))
-    if changed:
-        audit.record(upload.org, actor, "upload.purge", "upload", upload.public_id)
+    fault_point("purged")
+    with transaction.atomic():
+        changed = kept.update(purged_at=timezone.now(), purge_after=None)
+        if changed:
+            audit.record(upload.org, actor, "upload.purge", "upload", upload.public_id)
     return bool(changed)
 
 
 def purge_due_uploads(limit: int = 50) -> int:
-    """Purge what is past its date, except what a live job still reads. Gives how many went."""
-    due = Upload.objects.select_related("org").filter(purged_at=None, purge_after__lt=timezone.now(), jobs__isnull=True)
+    """Purge what is past its date, except what a job still needs. Gives how many went."""
+    needed = Job.objects.filter(upload=OuterRef("pk"), deleted_at=None)
+    due = Upload.objects.select_related("org").filter(~Exists(needed), purged_at=None, purge_after__lt=timezone.now())
     return sum(purge_upload(upload) for upload in due[:limit])

@@ -23,7 +23,6 @@ from rowmill.registry import get_kind
 from rowmill.uploads.places import folder_key, get_storage, need_room, original_key
 
 log = structlog.get_logger("rowmill.uploads")
-INSPECT_LEASE = timedelta(seconds=60)
 
 
 def begin_upload(caller: Caller, kind: str, name: str, intent: dict[str, Any] | None = None) -> Upload:
@@ -38,6 +37,7 @@ def begin_upload(caller: Caller, kind: str, name: str, intent: dict[str, Any] | 
         org=caller.org, kind=kind, name=clean_name(name), intent=intent, created_by=caller.user
     )
     audit.record(caller.org, caller.user, "upload.begin", "upload", upload.public_id, kind=kind)
+    fault_point("begun")
     return upload
 
 
@@ -91,7 +91,7 @@ def finish_upload(upload: Upload, size_bytes: int, sha256: str) -> Upload:
         size_bytes=size_bytes,
         sha256=sha256,
         claims=F("claims") + 1,
-        lease_until=Now() + INSPECT_LEASE,
+        lease_until=Now() + inspect_lease(),
     )
     if changed != 1:
         raise StateError("This upload is no longer being received.")
@@ -101,18 +101,28 @@ def finish_upload(upload: Upload, size_bytes: int, sha256: str) -> Upload:
     return upload
 
 
+def inspect_lease() -> timedelta:
+    """Give how long an inspection holds an upload: longer than its child may take, since nothing renews it."""
+    return timedelta(seconds=settings.ROWMILL_INSPECT_SECONDS + 60)
+
+
 def abandon_upload(upload: Upload) -> bool:
-    """Give up an upload and remove its bytes. Again: yes."""
-    changed = (
-        Upload.objects.filter(pk=upload.pk)
-        .exclude(state__in=[UploadState.ABORTED])
-        .filter(jobs__isnull=True)
-        .update(state=UploadState.ABORTED, purged_at=timezone.now(), lease_until=None)
+    """Give up an upload that has no job, and remove its bytes. Again: yes; gives False where a job needs it.
+
+    It counts as purged only once its bytes are gone, so that the sweeper ends what a crash cut.
+    """
+    jobless = Upload.objects.filter(pk=upload.pk, jobs__isnull=True)
+    jobless.exclude(state=UploadState.ABORTED).update(
+        state=UploadState.ABORTED, purge_after=timezone.now(), lease_until=None
     )
-    if changed:
-        get_storage().delete_under(folder_key(upload))
-        upload.refresh_from_db()
-    return bool(changed)
+    if not jobless.filter(state=UploadState.ABORTED).exists():
+        return False
+    fault_point("abandoning")
+    get_storage().delete_under(folder_key(upload))
+    fault_point("abandoned")
+    jobless.update(purged_at=timezone.now(), purge_after=None)
+    upload.refresh_from_db()
+    return True
 
 
 def max_upload_bytes() -> int:

@@ -1,0 +1,223 @@
+"""Stories for the crash tests: each can be cut anywhere and told again from where the database says it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from rowmill import audit, faults, registry
+from rowmill.contracts import Outcome
+from rowmill.errors import TableError
+from rowmill.jobs import halve
+from rowmill.jobs.checkpoint import write_checkpoint
+from rowmill.jobs.claim import claim_batch
+from rowmill.jobs.run import run_batch
+from rowmill.jobs.runner import Runner
+from rowmill.jobs.steer import cancel_job, delete_job, retry_job
+from rowmill.jobs.submit import LANE, submit_job, take_file
+from rowmill.jobs.sweep import recover_after_start, sweep
+from rowmill.models import FINAL_STATES, AuditEvent, Batch, IdempotencyKey, Job, Org, Upload, User
+from rowmill.orgs import Caller, add_member, create_org, find_caller
+from rowmill.registry import get_kind
+from rowmill.uploads.inspect import inspect_upload
+from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
+from tests.probe import Probe
+
+registry.extend({"probe": "tests.probe.Probe"}, {}, {})
+ROWS = 24
+TABLE = ("id,note\n" + "".join(f"{n:04d},note {n}\n" for n in range(1, ROWS + 1))).encode()
+BROKEN = b'id,note\n1,"never closed\n2,x\n'
+SECONDS = 60.0
+
+
+def prepare(story: str) -> None:
+    """Make what a story begins with: an org, a person and, except for the doors, a READY upload."""
+    from rowmill.cli.serving import prepare_database
+
+    prepare_database()
+    caller = find_caller(add_member(create_org("acme"), "alice@acme.test", "admin", None))
+    if story not in ("intake", "refused"):
+        upload = begin_upload(caller, "probe", "probe.csv")
+        inspect_upload(finish_upload(upload, *receive_whole(upload, [TABLE], 1 << 20)))
+
+
+def caller() -> Caller:
+    """Give the one person there is."""
+    return find_caller(User.objects.get(email="alice@acme.test"))
+
+
+def restart() -> None:
+    """Do what a start of Rowmill does before its threads begin."""
+    Probe.reset()
+    recover_after_start()
+
+
+def run_out() -> None:
+    """Work and sweep, over back-offs too, until every job has ended."""
+    until = time.monotonic() + SECONDS
+    while Job.objects.exclude(state__in=FINAL_STATES).exists():
+        assert time.monotonic() < until, "a job does not come to its end"
+        while (batch := claim_batch("story", LANE)) is not None:
+            run_batch(batch)
+        sweep()
+        Batch.objects.filter(state="waiting").update(available_at="2000-01-01T00:00:00+00:00")
+
+
+def only_job() -> Job:
+    """Give the job over the prepared upload, made now where there is none."""
+    job = Job.objects.first() or submit_job(Upload.objects.get(), None, {})
+    return Job.objects.select_related("upload", "org").get(pk=job.pk)
+
+
+def done(verb: str) -> bool:
+    """Tell whether the trail has it."""
+    return AuditEvent.objects.filter(verb=verb).exists()
+
+
+def note(data: dict[str, object]) -> None:
+    """Write down, synced, what a client was told; beside the data directory."""
+    path = Path(str(settings.DATA_DIR) + ".told")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(data) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# ------------------------------------------------------------------------------------------------ the stories
+
+
+def intake() -> None:
+    """A POST with an Idempotency-Key, repeated by a client that got no answer, then worked to the end."""
+    restart()
+    for _ in range(2):
+        taken = take_file(caller(), "probe", "probe.csv", [TABLE], intent={"mark": 1}, idempotency_key="key-1")
+        note({"job": str(taken.job.public_id), "key": "key-1", "rows": ROWS})
+    assert Job.objects.count() == 1, f"one key made {Job.objects.count()} jobs"
+    assert IdempotencyKey.objects.get().job_id == taken.job.pk
+    run_out()
+
+
+def refused() -> None:
+    """A broken file is refused, the same each time, and its bytes go with their time."""
+    restart()
+    for _ in range(2):
+        with pytest.raises(TableError):
+            take_file(caller(), "probe", "broken.csv", [BROKEN], intent={}, idempotency_key="key-1")
+    assert not IdempotencyKey.objects.exists()
+    Upload.objects.filter(state="REJECTED", purged_at=None).update(purge_after="2000-01-01T00:00:00+00:00")
+    sweep()
+    assert not Upload.objects.filter(purged_at=None).exists()
+
+
+def work() -> None:
+    """The runner with its threads, until the job has ended."""
+    Probe.reset()
+    runner = Runner(concurrency=2)
+    runner.start()
+    job, until = only_job(), time.monotonic() + SECONDS
+    while Job.objects.get(pk=job.pk).state not in FINAL_STATES:
+        assert time.monotonic() < until, "the job does not come to its end"
+        time.sleep(0.02)
+    runner.stop()
+    assert Job.objects.get(pk=job.pk).state == "COMPLETED"
+
+
+def stop() -> None:
+    """The same, but told to stop at the fault point instead of being killed, as SIGTERM does; then started again."""
+    Probe.reset()
+    job = only_job()
+    runner = Runner(concurrency=2)
+    faults._strike = runner.stopping.set
+    runner.start()
+    until = time.monotonic() + SECONDS
+    while not runner.stopping.is_set() and Job.objects.get(pk=job.pk).state not in FINAL_STATES:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    struck = runner.stopping.is_set()
+    runner.stop()
+    assert not Batch.objects.filter(state="running").exists(), "a batch was not given back"
+    assert not Batch.objects.filter(state="waiting", attempts__gt=1).exists(), "a stop was counted as an attempt"
+    faults._AT = 0
+    run_out()
+    assert Job.objects.get(pk=job.pk).state == "COMPLETED"
+    if struck:
+        os._exit(STRUCK)
+
+
+STRUCK = 17
+
+
+def poison() -> None:
+    """One row breaks the kind each time; halving finds it and the others go on."""
+
+    def plan(batch: object, row: object) -> Outcome:
+        if row.number == 5:  # type: ignore[attr-defined]
+            raise RuntimeError("poison")
+        return Outcome(row.number, "ok")  # type: ignore[attr-defined]
+
+    restart()
+    Probe.plan = staticmethod(plan)
+    halve.backoff_seconds = lambda attempts: 0.0  # type: ignore[assignment]
+    job = only_job()
+    run_out()
+    failed = list(job.results.filter(outcome="failed").values_list("row_number", flat=True))
+    assert failed == [5], f"failed by themselves: {failed}"
+
+
+def steer() -> None:
+    """Some rows, a cancel while a batch is at work, a retry to the end, then the job is deleted."""
+    restart()
+    job = only_job()
+    if not done("job.cancel"):
+        _work_a_little_and_cancel(job)
+    elif job.state == "CANCELLING":
+        sweep()
+    job.refresh_from_db()
+    if not done("job.retry"):
+        assert job.state == "CANCELLED", job.state
+        kept = job.results.count()
+        assert retry_job(caller(), job) == ROWS - kept
+    run_out()
+    job.refresh_from_db()
+    assert job.state == "COMPLETED"
+    delete_job(caller(), job)
+    sweep()
+
+
+def _work_a_little_and_cancel(job: Job) -> None:
+    """One batch whole, one in part; the cancel finds the second at work."""
+    if not job.results.exists() and (first := claim_batch("story", LANE)) is not None:
+        run_batch(first)
+    second = claim_batch("story", LANE)
+    if second is not None:
+        start = second.first_row
+        write_checkpoint(
+            second, get_kind("probe"), [Outcome(start, "ok"), Outcome(start + 1, "not_found", "NOT_FOUND")]
+        )
+    cancel_job(caller(), job)
+    note({"cancelled": str(job.public_id), "results": job.results.count()})
+    if second is not None:
+        assert write_checkpoint(second, get_kind("probe"), [Outcome(second.first_row + 2, "ok")]) == "cancelled"
+    sweep()
+
+
+STORIES: dict[str, Callable[[], None]] = {
+    "intake": intake,
+    "refused": refused,
+    "work": work,
+    "stop": stop,
+    "poison": poison,
+    "steer": steer,
+}
+
+
+def audit_is_whole() -> None:
+    """Every org's trail is unbroken."""
+    for org in Org.objects.all():
+        assert audit.find_break(org) is None, f"the audit chain of org {org.pk} is broken"
