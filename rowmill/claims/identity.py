@@ -46,7 +46,8 @@ def _not_found(answer: Answer, row_number: int) -> Outcome:
     """Say that there is no such claim, and in which range when dates were used."""
     if answer.searched_from is None:
         return Outcome(row_number, "not_found", "NOT_FOUND", "The payer knows no claim with this number.")
-    message = f"Claim not found in date range {answer.searched_from} to {answer.searched_to}."
+    # The days may be the row's own cells: they go into the sealed answer, and from there into the results' sentence.
+    message = "Claim not found in the date range asked for."
     searched = {"searched_from": str(answer.searched_from), "searched_to": str(answer.searched_to)}
     return Outcome(row_number, "not_found", "NOT_FOUND_IN_DATE_RANGE", message, searched)
 

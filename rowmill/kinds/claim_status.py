@@ -201,7 +201,7 @@ class ClaimStatus(RowKind):
             _cell(told, "total_paid"),
             _day(_cell(told, "processed_date"), iso=bool(options.get("iso_dates"))),
             str(ok),
-            "" if ok else describe_failure(result),
+            "" if ok else _failure(result, answer),
             _cell(told, "normalized_status"),
             _cell(told, "category_code"),
             _cell(told, "status_code"),
@@ -254,6 +254,14 @@ def _cells_with_dates(row: Row, options: Mapping[str, Any]) -> Mapping[str, str]
         return row.cells
     first, last = (str(options.get(name) or "") for name in ("start_date", "end_date"))
     return {**row.cells, "first_service_date": first, "last_service_date": last} if first or last else row.cells
+
+
+def _failure(result: Outcome | None, answer: Mapping[str, Any]) -> str:
+    """Say why a row is not ok; with the days that were searched, which stand sealed in the answer."""
+    first, last = _cell(answer, "searched_from"), _cell(answer, "searched_to")
+    if result is None or result.outcome != "not_found" or not first:
+        return describe_failure(result)
+    return f"{result.code}: Claim not found in date range {first} to {last}."
 
 
 def _cell(answer: Mapping[str, Any], name: str) -> str:

@@ -122,4 +122,5 @@ def test_not_found_says_which_range_was_searched() -> None:
     outcome = pick_claim(inquiry("C-1"), answer, 3)
     assert isinstance(outcome, Outcome)
     assert (outcome.outcome, outcome.code) == ("not_found", "NOT_FOUND_IN_DATE_RANGE")
-    assert outcome.message == "Claim not found in date range 2025-07-28 to 2025-08-12."
+    assert outcome.message == "Claim not found in the date range asked for."
+    assert outcome.answer == {"searched_from": "2025-07-28", "searched_to": "2025-08-12"}
