@@ -151,7 +151,7 @@ class _Attempt:
         self.con: duckdb.DuckDBPyConnection | None = None
         self.size = self.path.stat().st_size
         self.notes = Notes()
-        self.hash = hashlib.sha256()
+        self.digest = _Digest(self.path)
 
     def judge(self) -> Reading:
         """Go through the steps; each may be the last."""
@@ -314,13 +314,9 @@ class _Attempt:
         """Run the independent account; the hash of the original goes along where the original is what is read."""
         head = rows[header.index]
         own = [r.cells for r in rows[header.index + 1 :] if len(r.cells) == shape.columns and not r.fault]
-        self.hash = hashlib.sha256()
         with source.open("rb") as file:
             top = file.read(head.end)
             self._check_top(top, tolerate)
-            along = source == self.path
-            if along:
-                self.hash.update(top)
             line = top[head.start : head.end].rstrip(b"\r\n")
             scan = Scan(
                 file,
@@ -329,10 +325,9 @@ class _Attempt:
                 clean,
                 line if head.lines == 1 and not header.broken else b"",
                 tolerate_bad_bytes=tolerate,
-                on_block=self.hash.update if along else lambda block: None,
                 profile=Profile.of(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
-                first_bad_is_mixed=tolerate and along,
+                first_bad_is_mixed=tolerate and source == self.path,
             )
             try:
                 scan.run(head.end)
@@ -342,9 +337,6 @@ class _Attempt:
                 raise
             finally:
                 clean.close()
-        if not along:
-            for block in self._blocks():
-                self.hash.update(block)
         return scan
 
     def _check_top(self, top: bytes, tolerate: bool) -> None:
@@ -461,10 +453,6 @@ class _Attempt:
     ) -> Inspection:
         """Put the verdict together: a bad cell rejects its row, a broken structure the file."""
         unsound = any(f.severity == "error" and f.code not in self.checks for f in findings)
-        digest = self.hash if balance.lines else hashlib.sha256(self.path.read_bytes() if self.size < _BLOCK else b"")
-        if not balance.lines and self.size >= _BLOCK:
-            for block in self._blocks():
-                digest.update(block)
         return Inspection(
             "unsound" if unsound else "sound",
             dialect,
@@ -475,8 +463,35 @@ class _Attempt:
             count if not unsound else balance.rows,
             rejected,
             self.size,
-            digest.hexdigest(),
+            self.digest.hexdigest(),
         )
+
+
+class _Digest:
+    """The hash of the file, taken in a thread of its own beside the reading: hashlib gives up the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                block = bytearray(_BLOCK)
+                while count := file.readinto(block):
+                    self._hash.update(memoryview(block)[:count])
+        except OSError as error:
+            self._error = error
+
+    def hexdigest(self) -> str:
+        """Wait for the end and give the hash."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._hash.hexdigest()
 
 
 class _Loader:

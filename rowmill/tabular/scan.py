@@ -7,7 +7,6 @@ reader of `records` take over, record by record, and hands back as soon as the f
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -20,7 +19,7 @@ from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.marks import Mark, find_marks
 from rowmill.tabular.records import NeedMore, Shape, read_record
 
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 MAX_RECORD_BYTES = 16 << 20
 LONG_ROW_BYTES = 1_500_000
 _FIRST_STRETCH = 32
@@ -80,7 +79,7 @@ class Rank:
 class Scan:
     """Reads a UTF-8 table from its first data line to its end.
 
-    `ledger` takes the account and the notes, `clean` the bytes that are rows, `on_bytes` every block read (the hash).
+    `ledger` takes the account and the notes, `clean` the bytes that are rows.
     """
 
     source: BinaryIO
@@ -89,7 +88,6 @@ class Scan:
     clean: Clean
     header: bytes
     tolerate_bad_bytes: bool = False
-    on_block: Callable[[bytes], None] = lambda block: None
     profile: Profile = field(default_factory=Profile)
     encoding_label: str = "UTF-8"
     first_bad_is_mixed: bool = False
@@ -111,7 +109,6 @@ class Scan:
             if not final:
                 block = self.source.read(size)
                 final = len(block) < size
-                self.on_block(block)
                 self._look_for_marks(data, block, final)
                 data = data + block if data else block
             used = self._consume(data, final)
