@@ -15,7 +15,7 @@ from rowmill.jobs.checkpoint import answer_place
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind
-from rowmill.tabular.rows import iter_rows, read_rows
+from rowmill.tabular.rows import iter_rows, name_columns, read_rows
 from rowmill.tabular.search import find_rows
 from rowmill.uploads.places import table_path
 
@@ -99,9 +99,10 @@ def iter_results(
 
 
 def extra_header(job: Job) -> tuple[str, ...]:
-    """Give the file's columns that the kind does not know, in file order."""
+    """Give the file's columns that the kind does not know, in file order, each with a name of its own."""
     known = set(job.upload.mapping.values())
-    return tuple(name for position, name in enumerate(job.upload.header, start=1) if position not in known)
+    names = name_columns(job.upload.header)
+    return tuple(name for position, name in enumerate(names, start=1) if position not in known)
 
 
 def _open_rows(job: Job) -> Iterator[Row]:
