@@ -49,6 +49,7 @@ def inspect_in_child(
         "row_checks": list(row_checks),
         "table_out": str(table_out.resolve()) if table_out else None,
         "memory_bytes": memory_bytes,
+        "space_bytes": memory_bytes + _ADDRESS_SPACE_EXTRA,
         "seconds": seconds,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
@@ -77,8 +78,11 @@ class _Spare:
         """Give a child that is ready, or start one."""
         with self._lock:
             child, self._child = self._child, None
-        if child is not None and child.poll() is None:
+        if child is None:
+            return _start()
+        if child.poll() is None:
             return child
+        _end(child)
         return _start()
 
     def refill(self) -> None:
@@ -220,7 +224,7 @@ def main() -> None:
         return
     request = json.loads(line)
     tempfile.tempdir = request["temp"]
-    _limit(request["memory_bytes"], request["seconds"])
+    _limit(request["space_bytes"], request["seconds"])
     try:
         inspect_table(
             Path(request["path"]),
@@ -256,10 +260,9 @@ def _answer(answer: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _limit(memory_bytes: int, seconds: float) -> None:
+def _limit(space_bytes: int, seconds: float) -> None:
     """Set the limits that the kernel keeps."""
-    space = memory_bytes + _ADDRESS_SPACE_EXTRA
-    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    resource.setrlimit(resource.RLIMIT_AS, (space_bytes, space_bytes))
     cpu = int(seconds * (os.cpu_count() or 1)) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,101 @@
+"""The limited child: it answers as the fast path does, and costs a process at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rowmill.contracts import Column
+from rowmill.errors import ChildError
+from rowmill.registry import get_check
+from rowmill.tabular import child
+from rowmill.tabular.child import inspect_in_child
+
+COLUMNS = (Column("id", required=True, filled=True, aliases=("key",), checks=("tin",)),)
+ALL = {slug: get_check(slug) for slug in ("required", "tin")}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "in.csv"
+    path.write_text("KEY,x\n123456789,1\n12,2\n")
+    return path
+
+
+@pytest.fixture
+def spare() -> Iterator[None]:
+    child.keep_spare()
+    yield
+    child.drop_spare()
+
+
+def test_the_child_judges_and_copies(path: Path, tmp_path: Path) -> None:
+    heard = []
+    found = inspect_in_child(path, COLUMNS, ALL, table_out=tmp_path / "t.parquet", on_verdict=heard.append)
+    assert (found.verdict, found.row_count, found.rejected_rows) == ("sound", 2, 1)
+    assert heard == [found]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv", "t.parquet"]
+
+
+def test_a_spare_child_serves_and_is_replaced(path: Path, spare: None) -> None:
+    for _ in range(3):
+        assert inspect_in_child(path, COLUMNS, ALL).verdict == "sound"
+    assert child._spare._child is not None
+    child._spare._child.kill()
+    child._spare._child.wait()
+    assert inspect_in_child(path, COLUMNS, ALL).verdict == "sound"
+
+
+def test_a_child_that_takes_too_long_is_stopped(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ChildError, match="longer than"):
+        inspect_in_child(path, COLUMNS, ALL, table_out=tmp_path / "t.parquet", seconds=0.01)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]
+
+
+def test_a_child_that_is_killed_is_told_in_words(path: Path, spare: None) -> None:
+    assert child._spare._child is not None
+    pid = child._spare._child.pid
+    os.kill(pid, signal.SIGSTOP)
+    killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(ChildError, match="stopped"):
+        inspect_in_child(path, COLUMNS, ALL)
+    killer.join()
+
+
+def test_a_child_without_memory_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("id,x\n" + "1,2\n" * 200_000)
+    monkeypatch.setattr(child, "_ADDRESS_SPACE_EXTRA", 0)
+    with pytest.raises(ChildError):
+        inspect_in_child(path, COLUMNS, ALL, memory_bytes=1_000_000)
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import os; from rowmill.tabular import child; child.keep_spare();"
+        "print(child._spare._child.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    for _ in range(100):
+        if not _alive(pid):
+            return
+        time.sleep(0.1)
+    pytest.fail("The child outlived its parent.")
+
+
+def _alive(pid: int) -> bool:
+    """Tell whether a process runs; one that waits to be reaped does not."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
