@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +56,7 @@ class Embedded:
 
         from rowmill.jobs.runner import InstanceLock, Runner
 
+        self._scratch: Path = settings.SCRATCH_DIR
         self.lock: InstanceLock = InstanceLock(settings.DATA_DIR)
         self.lock.take()
         prepare_database()
@@ -70,8 +72,9 @@ class Embedded:
 
     def start(self) -> None:
         """Start the runner and serve from a thread of its own."""
+        tempfile.tempdir = str(self._scratch)  # whatever a crash leaves half-written there goes at the next start
+        self.server.prepare()  # the port first: a start that fails for it shall not have touched a batch
         self.runner.start()
-        self.server.prepare()
         self._thread = threading.Thread(target=self.server.serve, name="web", daemon=True)
         self._thread.start()
 

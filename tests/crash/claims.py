@@ -1,0 +1,40 @@
+"""Claims files for the crash tests: slices of one made-up sample, each with its part of the claim book."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rowmill.claims.sample import make_claims
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One file to send, and the book that says what must come of it."""
+
+    number: int
+    data: bytes
+    book: Path
+    rows: int
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def make_slices(folder: Path, seed: int, sizes: list[int]) -> tuple[Path, list[Slice]]:
+    """Make one sample and cut it, so that no claim number means two things. Shape: (the whole book, the slices)."""
+    whole, book = folder / "claims.csv", folder / "book.jsonl"
+    make_claims(sum(sizes), seed, whole, book)
+    header, *lines = whole.read_bytes().splitlines(keepends=True)
+    pages = book.read_text(encoding="utf-8").splitlines()
+    slices, start = [], 0
+    for number, size in enumerate(sizes):
+        part = folder / f"book-{number}.jsonl"
+        cut = [{**json.loads(page), "row": row} for row, page in enumerate(pages[start : start + size], 1)]
+        part.write_text("".join(json.dumps(page) + "\n" for page in cut), encoding="utf-8")
+        slices.append(Slice(number, header + b"".join(lines[start : start + size]), part, size))
+        start += size
+    return book, slices
