@@ -63,5 +63,4 @@ def print_problem(problem: dict[str, Any], sentence: str) -> None:
     """Print why the server refused, with the places in the file."""
     CONSOLE.print(f"[bold red]Refused:[/] {sentence}")
     for finding in problem.get("findings", [])[:20]:
-        place = f"line {finding['line']:,}" if finding.get("line") else "file"
-        CONSOLE.print(f"  {place}: {finding['message']} {finding.get('mend', '')}")
+        CONSOLE.print(f"  {finding['message']} {finding.get('mend', '')}")

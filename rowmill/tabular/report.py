@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rowmill.contracts import Dialect, Finding, Inspection
+from rowmill.tabular.wording import WORDING
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "": "one column"}
 _ENCODINGS = {
@@ -68,8 +69,9 @@ def describe(inspection: Inspection) -> str:
     """Say the verdict in one sentence or two."""
     if inspection.verdict == "sound":
         return f"Sound. {_shape(inspection)}{_rejected(inspection)}"
-    causes = [c for c in list_causes(inspection.findings) if c["severity"] == "error"]
-    first = next((f for f in inspection.findings if f.severity == "error"), None)
+    # A bad cell stops its row, not the file: checks have no wording here.
+    stops = [f for f in inspection.findings if f.severity == "error" and (f.code in WORDING or f.line is None)]
+    causes, first = list_causes(stops), next(iter(stops), None)
     number = "1 cause stops" if len(causes) == 1 else f"{len(causes):,} causes stop"
     return f"{number} this file. The first: {first.message if first else 'the account does not balance.'}"
 
