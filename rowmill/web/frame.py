@@ -41,6 +41,14 @@ TITLES = {
 }
 
 
+ADVICE = {
+    403: "Ask an admin of your org to do it, or to change your role.",
+    404: "It was deleted, or it belongs to another org. Look for it in the list of jobs.",
+    409: "Go back and load the page again to see where it stands.",
+    507: "Nothing that was taken in is lost. Ask whoever runs this installation to make room, then send it again.",
+}
+
+
 class MemberRequest(HttpRequest):
     """A request of somebody who belongs to an org."""
 
@@ -88,7 +96,7 @@ def problem(request: HttpRequest, error: Exception) -> HttpResponse:
     if request.headers.get("HX-Request") == "true" and request.method in ("GET", "HEAD"):
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
-    context = {"title": TITLES[code], "message": str(error), "status": code}
+    context = {"title": TITLES[code], "message": str(error), "advice": ADVICE.get(code, "")}
     return render(request, "frame/problem.html", context, status=code)
 
 
