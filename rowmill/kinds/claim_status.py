@@ -153,6 +153,7 @@ class ClaimStatus(RowKind):
         "patient_responsibility",
         "check_number",
         "attempts",
+        "duplicate_of",
     )
 
     def __init__(self, **seams: Any) -> None:
@@ -209,6 +210,7 @@ class ClaimStatus(RowKind):
             _cell(told, "patient_responsibility"),
             _cell(told, "check_number"),
             str(result.attempts) if result is not None else "",
+            _cell(answer, "duplicate_of"),
         )
 
     def _open(self, access: _Access, batch: BatchInfo) -> Place:

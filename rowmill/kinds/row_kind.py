@@ -16,6 +16,7 @@ from rowmill.claims.call_loop import start_call
 from rowmill.claims.pace import Held, Pace
 from rowmill.contracts import BatchInfo, Kind, Outcome, PayerLimits, Problem, Row
 from rowmill.errors import NotFound, Snooze
+from rowmill.kinds.asked import Asked
 from rowmill.registry import get_check
 
 POLL_SECONDS = 0.2
@@ -32,6 +33,7 @@ class _Asked:
 
     row: Row
     pace: Pace
+    key: Hashable | None = None
     same: list[Row] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ class RowKind(Kind):
         self.rand = rand
         self._pace = Pace(self.limits, self.label or "The service")
         self._spent: dict[tuple[UUID, int], Spent] = {}
+        self.asked = Asked()
 
     async def call(self, row: Row, batch: BatchInfo) -> Outcome:
         """Make one attempt at a row; on the call loop, so no database here. Raises: PayerError."""
@@ -163,7 +166,7 @@ class _Run:
         if key is not None and (pace, key) in groups:
             groups[pace, key].same.append(row)
             return
-        asked = _Asked(row, pace)
+        asked = _Asked(row, pace, None if key is None else (id(pace), key))
         self.asked.append(asked)
         if key is not None:
             groups[pace, key] = asked
@@ -180,16 +183,19 @@ class _Run:
     async def _settle(self, asked: _Asked) -> None:
         """Settle one row and those that ask the same."""
         try:
-            outcome = await self._kind.settle(asked.row, asked.pace, self._batch)
+            outcome, _ = await self._kind.asked.share(self._batch.job.id, asked.key, lambda: self._ask(asked))
         except Held as held:
             self._snoozes.append(Snooze(held.seconds, held.reason))
             if held.refused:
                 self._refused[asked.pace] = held.refused
             return
-        self._done.put(outcome)
-        for row in asked.same:
-            answer = {**outcome.answer, "duplicate_of": asked.row.number}
-            self._done.put(replace(outcome, row_number=row.number, answer=answer, attempts=0))
+        first = outcome.row_number
+        for row in (asked.row, *asked.same):
+            self._done.put(outcome if row.number == first else _same_answer(outcome, row))
+
+    async def _ask(self, asked: _Asked) -> Outcome:
+        """Ask for one row itself."""
+        return await self._kind.settle(asked.row, asked.pace, self._batch)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield outcomes until all calls have ended or the batch is being stopped."""
@@ -208,6 +214,12 @@ class _Run:
             self._kind.tell_refused(self._batch, pace, code)
         if self._snoozes:
             raise min(self._snoozes, key=lambda snooze: snooze.seconds)
+
+
+def _same_answer(outcome: Outcome, row: Row) -> Outcome:
+    """Give another row's answer to a row that asked the same, and say so."""
+    answer = {**outcome.answer, "duplicate_of": outcome.row_number}
+    return replace(outcome, row_number=row.number, answer=answer, attempts=0)
 
 
 def reject_row(row: Row, kind: Kind) -> Outcome:

@@ -37,6 +37,7 @@ MORE = [
     "patient_responsibility",
     "check_number",
     "attempts",
+    "duplicate_of",
 ]
 
 
@@ -57,7 +58,7 @@ def test_a_found_claim_as_result_cells(payer: Payer) -> None:
     outcome = settle(kind, [one])[7]
     assert kind.result_cells(one, outcome, {}) == (
         *("7", "simpd0042 ", "Finalized", "JORDAN SAMPLE", "250.00", "150.00", "02/17/2026", "True", ""),
-        *("PAID", "F1", "65", "180.00", "30.00", "CKSIMPD0042", "1"),
+        *("PAID", "F1", "65", "180.00", "30.00", "CKSIMPD0042", "1", ""),
     )
     assert cells(kind, one, outcome, iso_dates=True)["processed_date"] == "2026-02-17"
 
@@ -120,13 +121,35 @@ def test_the_same_claim_twice_is_asked_once(payer: Payer) -> None:
     assert "duplicate_of" not in found[3].answer
 
 
+def test_the_same_claim_in_two_batches_is_asked_once(payer: Payer) -> None:
+    kind, of = ClaimStatusOn(profile(payer)), batch()
+    first = settle(kind, [row(1, "SIMPD1"), row(2, "SIMFX2")], of)
+    second = settle(kind, [row(501, "SIMPD1"), row(502, "SIMPD7")], of)
+    assert (first[1].outcome, second[501].outcome) == ("ok", "ok")
+    assert second[501].answer["duplicate_of"] == 1
+    assert "duplicate_of" not in second[502].answer
+    assert payer.stats(claims=True)["calls_by_claim"]["SIMPD1"] == 1
+    assert cells(kind, row(501, "SIMPD1"), second[501])["duplicate_of"] == "1"
+
+
+def test_another_job_asks_anew_and_a_failure_is_never_shared(payer: Payer) -> None:
+    kind = ClaimStatusOn(profile(payer))
+    settle(kind, [row(1, "SIMPD1")], batch())
+    assert "duplicate_of" not in settle(kind, [row(1, "SIMPD1")], batch())[1].answer
+    of = batch()
+    assert settle(kind, [row(1, "SIMFX2")], of)[1].outcome == "failed"
+    payer.control("heal", {"on": True})
+    healed = settle(kind, [row(2, "SIMFX2")], of)[2]
+    assert (healed.outcome, "duplicate_of" in healed.answer) == ("ok", False)
+
+
 def test_dates_of_the_row_before_dates_of_the_job(payer: Payer) -> None:
     kind = ClaimStatusOn(profile(payer))
     of = batch(options={"start_date": "2026-01-01", "end_date": "2026-02-01"})
     own = row(2, "SIMDR2", first_service_date="02/15/2024", last_service_date="2024-03-15")
     found = settle(kind, [row(1, "SIMDR1"), own], of)
     assert found[1].code == "NOT_FOUND_IN_DATE_RANGE"
-    assert "2026-01-01 to 2026-02-01" in found[1].message
+    assert found[1].answer["searched_from"] == "2026-01-01"
     assert found[2].outcome == "ok"
 
 
