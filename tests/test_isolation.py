@@ -111,8 +111,9 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(people: People, settings) -> list[Address]:
+def world(people: People, settings, tmp_path: Path) -> list[Address]:
     """Fill acme with one of everything, and give every address with acme's ids."""
+    settings.STORAGE_DIR, settings.SCRATCH_DIR = tmp_path / "storage", tmp_path / "scratch"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     acme, alice = people.acme, people.alice
     practice = Practice.objects.create(org=acme, name=f"{CANARY} practice", tin="990000001")

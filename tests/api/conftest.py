@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rest_framework.test import APIClient
 
 from tests.conftest import PASSWORD, People
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(settings, tmp_path: Path) -> None:
+    settings.STORAGE_DIR, settings.SCRATCH_DIR = tmp_path / "storage", tmp_path / "scratch"
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,8 @@ def book(payer: Payer, tmp_path: Path) -> list[dict]:
 
 
 @pytest.fixture
-def api(people: People, payer: Payer, settings) -> Iterator[Api]:
+def api(people: People, payer: Payer, settings, tmp_path: Path) -> Iterator[Api]:
+    settings.STORAGE_DIR, settings.SCRATCH_DIR = tmp_path / "storage", tmp_path / "scratch"
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
     alice = find_caller(people.alice)
     practice = save_practice(alice, Practice(), name="North", tin="990000001")
