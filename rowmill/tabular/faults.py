@@ -78,6 +78,11 @@ def settle_record(scan: Scan, data: bytes, record: Record, final: bool) -> int:
         return record.end
     if not _has_right_width(data, record, shape):
         return _settle_wrong_width(scan, data, record, lines)
+    if any(m.code == "total-line" for m in marks) and _is_line_of_sums(data, record, shape):
+        scan.ledger.notes.add("footer", line=scan.ledger.line, byte=scan.offset(record.start))
+        scan.ledger.take_left_out(lines)
+        scan.clean.begin()
+        return record.end
     _note_oddities(scan, data, record, marks)
     scan.ledger.take_row(lines)
     _write_row(scan, data, record)
@@ -92,6 +97,14 @@ def _is_blank(body: bytes, shape: Shape) -> bool:
 def _lines(data: bytes, start: int, end: int, shape: Shape) -> int:
     """Count the physical line ends between two places."""
     return data.count(shape.line_end, start, end)
+
+
+def _is_line_of_sums(data: bytes, record: Record, shape: Shape) -> bool:
+    """Tell whether the last line of the file holds totals: "Total" first, most of its other cells empty."""
+    if data[record.end :].strip() or shape.columns < 3:
+        return False
+    others = [cell(data, span, shape) for span in record.fields[1:]]
+    return 2 * sum(not c.strip() for c in others) >= len(others)
 
 
 def _settle_blank(scan: Scan, record: Record, marks: list[Mark]) -> int:
@@ -231,7 +244,8 @@ def _settle_broken_quote(scan: Scan, data: bytes, record: Record, final: bool) -
     same_line = fault.code != "quote-not-closed" and fault.at < opened_end
     if same_line:
         return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
-    if fault.code == "quote-not-closed" or _stands_alone(data, opened_end, scan):
+    alone = _opens_row(data, fault.opened, opened_end, scan) or _stands_alone(data, opened_end, scan)
+    if fault.code == "quote-not-closed" or alone:
         return _enter_fault(scan, data, record.start, "quote-not-closed", fault.column, fault.opened)
     return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
 
@@ -253,6 +267,12 @@ def _line_stop(data: bytes, at: int, shape: Shape) -> int:
     """Give where the physical line around a place ends, its newline included."""
     found = data.find(shape.line_end, at)
     return len(data) if found < 0 else found + 1
+
+
+def _opens_row(data: bytes, opened: int, stop: int, scan: Scan) -> bool:
+    """Tell whether the line of an opening quote would be a row of its own without that quote."""
+    begin = data.rfind(scan.shape.line_end, 0, opened) + 1
+    return len(_split_literally(data[begin:stop].rstrip(b"\r\n"), scan.shape)) == scan.shape.columns
 
 
 def _stands_alone(data: bytes, start: int, scan: Scan) -> bool:

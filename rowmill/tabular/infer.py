@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rowmill.tabular.dialect import SampleRow
 from rowmill.tabular.load import BLANK
 
-ENOUGH = 8
+ENOUGH = 5
 SHARE = 0.9
 
 _INTEGER = re.compile(rb"\s*[-+]?\d+\s*")
@@ -57,7 +57,7 @@ def infer_types(rows: Sequence[SampleRow], columns: int) -> dict[int, Type]:
         cells = [c for row in sound if (c := row[position]).strip()]
         for one in _TYPES:
             fits = sum(one.pattern.fullmatch(c) is not None for c in cells)
-            if fits >= ENOUGH and fits >= SHARE * len(cells):
+            if fits >= ENOUGH and (fits >= SHARE * len(cells) or len(cells) - fits == 1):
                 types[position + 1] = one
                 break
     return types

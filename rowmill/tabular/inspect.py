@@ -224,7 +224,10 @@ class _Attempt:
         if bad_original is not None:
             notes.add("bad-encoding", byte=None, encoding=encoding.name)
         if header is None:
-            notes.add("empty-file")
+            if sample.strip():
+                notes.add("row-too-long", line=1, limit=SAMPLE_BYTES)
+            else:
+                notes.add("empty-file")
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
         check_header(header, rows, self.columns, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
@@ -266,6 +269,8 @@ class _Attempt:
             loader.run(load.csv_source(source, shape, longest_row_bytes=scan.long_row))
         self._compare(loader, ledger)
         self._note_bad_rows(loader, ledger, bad, types, header)
+        if head.newline not in (shape.newline, b"") and not header.broken:
+            scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
             notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
@@ -407,7 +412,7 @@ class _Attempt:
         if loader.source is None or loader.failed or loader.count != ledger.rows:
             return
         hit = [(b, n) for b, n in zip(bad, loader.counts, strict=True) if n]
-        hit = [(b, n) for b, n in hit if b.label not in types or n <= _ODD_SHARE * loader.count]
+        hit = [(b, n) for b, n in hit if b.label not in types or n <= max(1, _ODD_SHARE * loader.count)]
         if not hit or self.con is None:
             return
         places = load.find_bad_rows(self.con, loader.source, [b for b, _ in hit], SHOWN_PER_CODE)

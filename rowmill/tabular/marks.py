@@ -10,6 +10,9 @@ from rowmill.tabular.records import Shape
 
 BOM = b"\xef\xbb\xbf"
 _TYPOGRAPHIC = (b"\xe2\x80\x9c", b"\xe2\x80\x9d", b"\xe2\x80\x9e")
+# A line of sums has the width of a row; it is told by its first word, and only at the file's very end.
+_TOTAL = re.compile(rb"(?<=[\r\n])\"?(?:grand |sub)?total", re.I)
+_TAIL = 4096
 
 
 class Mark(NamedTuple):
@@ -28,7 +31,7 @@ def _typographic(delimiter: int) -> re.Pattern[bytes]:
     )
 
 
-def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shape) -> list[Mark]:
+def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shape, *, final: bool) -> list[Mark]:
     """Find the suspect places of a block, by offset, sorted; `carried` are the bytes of its first record before it."""
     marks: list[Mark] = []
     for byte, code in ((b"\x00", "nul-byte"), (b"\x1a", "control-z")):
@@ -54,6 +57,8 @@ def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shap
             for m in _places(joined, needle)
             if joined[m + len(needle) : m + len(needle) + 1] in (b"\r", b"\n", b"")
         ]
+    if final:
+        marks += [Mark(base + m.start(), "total-line") for m in _TOTAL.finditer(joined, max(0, len(joined) - _TAIL))]
     return sorted(set(marks)) if marks else marks
 
 

@@ -20,6 +20,7 @@ class Notes:
     def __init__(self, names: tuple[str, ...] = ()) -> None:
         self.names = names
         self._found: list[Finding] = []
+        self._more: dict[int, int] = {}
         self._places: dict[tuple[str, int | None], list[int]] = {}
 
     def add(
@@ -35,8 +36,7 @@ class Notes:
         """Note one place. `words` fill the wording of the code: numbers and header names, never a cell."""
         places = self._places.setdefault((code, column), [])
         if len(places) == SHOWN_PER_CODE:
-            last = places[-1]
-            self._found[last] = replace(self._found[last], count=self._found[last].count + 1)
+            self._more[places[-1]] = self._more.get(places[-1], 0) + 1
             return
         places.append(len(self._found))
         wording = WORDING[code]
@@ -63,7 +63,8 @@ class Notes:
 
     def findings(self) -> tuple[Finding, ...]:
         """Give the findings, errors first, each kind in the order of the file."""
-        return tuple(sorted(self._found, key=lambda f: (f.severity != "error", f.line or 0, f.byte or 0)))
+        found = [replace(f, count=f.count + self._more.get(i, 0)) for i, f in enumerate(self._found)]
+        return tuple(sorted(found, key=lambda f: (f.severity != "error", f.line or 0, f.byte or 0)))
 
 
 def _place(line: int | None, column: int | None, name: str | None) -> str:

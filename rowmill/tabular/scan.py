@@ -124,7 +124,7 @@ class Scan:
         at = self._base + len(carried)
         if self._pending or not block.isascii():
             self._check_utf8(block, at, final)
-        self._marks += find_marks(carried, block, at, self.header, self.shape)
+        self._marks += find_marks(carried, block, at, self.header, self.shape, final=final)
 
     def _check_utf8(self, block: bytes, at: int, final: bool) -> None:
         """Decode the block as UTF-8, with the cut character of the block before."""
@@ -144,16 +144,17 @@ class Scan:
 
     def _consume(self, data: bytes, final: bool) -> int:
         """Account for as many whole records as the bytes hold; gives how many bytes that was."""
-        too_long = len(data) >= MAX_RECORD_BYTES
         if len(data) > LONG_ROW_BYTES:
             self.long_row = max(self.long_row, len(data))
+        self.data = data
         used = 0
         while used < len(data):
-            took, troubled = self._take_sound(data, used, final)
+            took, troubled = self._take_blocks(data, used, final)
             used += took
-            if not troubled and not (final or too_long):
-                break
-            if used >= len(data):
+            too_long = len(data) - used >= MAX_RECORD_BYTES
+            if took and not troubled:
+                continue
+            if not (troubled or final or too_long) or used >= len(data):
                 break
             before = used
             used = self._take_slowly(data, used, final, too_long)
@@ -163,27 +164,38 @@ class Scan:
 
     # ------------------------------------------------------------------------------------ whole blocks
 
-    def _take_sound(self, data: bytes, start: int, final: bool) -> tuple[int, bool]:
-        """Account for the sound records from `start` on. Gives (bytes taken, whether a troubled record comes next)."""
+    def _take_blocks(self, data: bytes, start: int, final: bool) -> tuple[int, bool]:
+        """Account for records from `start` on: the sound ones together, the others one by one.
+
+        Gives (bytes taken, whether a broken quote comes next).
+        """
         patched = data[start:] if start else data
         if final and not patched.endswith(self.shape.newline[-1:]):
             patched += self.shape.newline
         view, troubled = self._view(patched)
-        if not len(view.ends):
-            return 0, troubled
-        good = view.good
         for mark in self._marks_within(self._base + start, view.stop):
-            good[np.searchsorted(view.ends, mark)] = False
-        if good.all():
-            self._take_rows(view, 0, len(good), patched, start)
-            if view.stop > BLOCK // 4:
-                self._stretch = _FIRST_STRETCH
-            return min(view.stop, len(data) - start), troubled
-        first = int(np.argmin(good))
-        if first:
-            self._take_rows(view, 0, first, patched, start)
-            return int(view.ends[first - 1]) + 1, True
-        return 0, True
+            view.good[np.searchsorted(view.ends, mark)] = False
+        taken = 0
+        for bad in np.flatnonzero(~view.good):
+            if bad > taken:
+                self._take_rows(view, taken, int(bad), patched, start)
+            begin = start + (int(view.ends[bad - 1]) + 1 if bad else 0)
+            reached = self._take_one(data, begin, final)
+            if reached is None or reached != min(start + int(view.ends[bad]) + 1, len(data)):
+                return (reached or begin) - start, reached is None
+            taken = int(bad) + 1
+        if taken < len(view.good):
+            self._take_rows(view, taken, len(view.good), patched, start)
+        if view.stop > BLOCK // 4:
+            self._stretch = _FIRST_STRETCH
+        return min(view.stop, len(data) - start), troubled
+
+    def _take_one(self, data: bytes, start: int, final: bool) -> int | None:
+        """Settle one record; gives where the next begins, None where its end is not at hand."""
+        try:
+            return settle_record(self, data, read_record(data, start, self.shape, final=final), final)
+        except NeedMore:
+            return None
 
     def _view(self, data: bytes) -> tuple[_View, bool]:
         """Take a buffer apart up to its last record end or its first broken quote."""
@@ -264,9 +276,7 @@ class Scan:
         if self.shape.columns == 1:
             return NONE
         wide = np.diff(at_ends, prepend=0) == self.shape.columns - 1
-        wide[1:] &= ~outside[:-1]
-        wide[0] = False
-        return np.flatnonzero(wide)
+        return np.flatnonzero(wide[1:] & wide[:-1] & ~outside[:-1]) + 1
 
     def _check_line_ends(self, a: npt.NDArray[np.uint8], view: _View, odd: bool, quotes: Ints) -> None:
         """Fail the records that end another way than the pinned newline, or in a surplus field that is not empty."""
@@ -313,17 +323,29 @@ class Scan:
 
     def _take_slowly(self, data: bytes, start: int, final: bool, too_long: bool) -> int:
         """Read the next stretch record by record; gives the offset reached."""
-        self.data = data
         for _ in range(self._stretch):
             if start >= len(data):
                 break
             try:
                 record = read_record(data, start, self.shape, final=final or too_long)
+                if too_long and not final and record.fault is None and not record.newline:
+                    return self._give_up(data, start)
                 start = settle_record(self, data, record, final or too_long)
             except NeedMore:
                 break
         self._stretch = min(self._stretch * 2, 1 << 20)
         return start
+
+    def _give_up(self, data: bytes, start: int) -> int:
+        """Enter what is at hand of a row without an end as broken; the rest of its line comes as a record of its own."""
+        ledger = self.ledger
+        ledger.release()
+        ledger.notes.add(
+            "row-too-long", line=ledger.line, row=ledger.record, byte=self.offset(start), limit=MAX_RECORD_BYTES
+        )
+        ledger.take_broken(0)
+        self.clean.begin()
+        return len(data)
 
     def marks_in(self, start: int, end: int) -> list[Mark]:
         """Give the marks inside a record, told by offsets in the file."""

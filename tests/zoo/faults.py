@@ -207,6 +207,15 @@ def whole_file_faults() -> Iterator[Faulty]:
     yield Faulty("blank_at_the_end", text + b"\n\n\n", W, ("blank-line",), 22, 20)
     yield Faulty("blank_after_header", head + b"\n" + _text(body), W, ("blank-line",), 2, 20)
     yield Faulty("footer_total", text + b"Total,1234.56\n", W, ("footer",), 22, 20)
+    yield Faulty("footer_of_full_width", text + b"Total,,,1234.56\n", W, ("footer",), 22, 20)
+    yield Faulty(
+        "header_ends_another_way",
+        text.replace(b"\n", b"\r\n").replace(b"\r\n", b"\n", 1),
+        W,
+        ("mixed-newlines",),
+        1,
+        20,
+    )
     yield Faulty("footer_after_blank", text + b"\nEnd of report\n", W, ("footer",), 23, 20)
     yield Faulty("footer_no_newline", text + b"20 rows", W, ("footer",), 22, 20)
     yield Faulty(
