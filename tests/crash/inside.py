@@ -1,7 +1,7 @@
 """What a crash test does inside a data directory, in a process of its own: provide what a job needs, check the audit chains.
 
-    python -m tests.crash.inside provide DATA_DIR BASE_URL TOKEN_URL IN_FLIGHT
-    python -m tests.crash.inside audit DATA_DIR
+python -m tests.crash.inside provide DATA_DIR BASE_URL TOKEN_URL IN_FLIGHT
+python -m tests.crash.inside audit DATA_DIR
 """
 
 from __future__ import annotations

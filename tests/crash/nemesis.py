@@ -50,7 +50,9 @@ class Nemesis:
         for actor in actors:
             actor.start()
         while time.monotonic() < until:
-            time.sleep(min(dice.choice((0.2, 0.7, 1.5, 3.0)) * (0.5 + dice.random()), max(0.0, until - time.monotonic())))
+            time.sleep(
+                min(dice.choice((0.2, 0.7, 1.5, 3.0)) * (0.5 + dice.random()), max(0.0, until - time.monotonic()))
+            )
             self.server.kill()
             self.did["kills"] += 1
             self.server.start()
@@ -163,11 +165,25 @@ class Nemesis:
     # ------------------------------------------------------------------------------------ the end
 
     def run_out(self) -> None:
-        """Let every job come to its end, and delete one."""
+        """Let every job come to its end, and retry what the kills spoilt: a row that a life never lasted for is POISON_ROW."""
         for job in self.jobs.values():
-            if self.server.wait(job, RUN_OUT_SECONDS)["status"] == "CANCELLED":
+            if self.server.wait(job, RUN_OUT_SECONDS)["status"] == "CANCELLED" or self.poisoned(job):
                 self.retry(job)
                 self.server.wait(job, RUN_OUT_SECONDS)
+
+    def poisoned(self, job: str) -> int:
+        """Count the rows that were given up because the process died each time they were tried."""
+        database = open_read_only(self.server.data_dir)
+        try:
+            count: int = database.execute(
+                "SELECT count(*) FROM rowmill_result r JOIN rowmill_job j ON j.id = r.job_id "
+                "WHERE j.public_id=? AND r.code='POISON_ROW'",
+                (job.replace("-", ""),),
+            ).fetchone()[0]
+        finally:
+            database.close()
+        self.did["poisoned by kills"] += count
+        return count
 
     def check(self, payer: Payer) -> list[str]:
         """Name every violation."""
@@ -183,7 +199,8 @@ class Nemesis:
         if (code := self.server.terminate()) != 0:
             found.append(f"stop: SIGTERM ended it with {code}")
         acknowledged = [
-            Acknowledged(job, self.slices[n].sha256, self.slices[n].rows, self.keys.get(n)) for n, job in self.jobs.items()
+            Acknowledged(job, self.slices[n].sha256, self.slices[n].rows, self.keys.get(n))
+            for n, job in self.jobs.items()
         ]
         found += find_violations(self.server.data_dir, acknowledged)
         if complaint := run_inside("audit", self.server.data_dir):
@@ -212,8 +229,9 @@ def run(seconds: float, seed: int, folder: Path, say: Callable[[str], None] = pr
         sizes.append(dice.choice((1, 7, 40, 90, 160)))
     book, slices = make_slices(folder, seed, sizes)
     with (
-        running_apart("--profile", "hostile", "--latency-scale", "0.03", "--seed", str(seed), "--book", str(book))
-        as payer,
+        running_apart(
+            "--profile", "hostile", "--latency-scale", "0.03", "--seed", str(seed), "--book", str(book)
+        ) as payer,
         provided(folder, payer.base_url, payer.token_url, IN_FLIGHT) as server,
     ):
         payer.control("settings", {"in_flight_cap": IN_FLIGHT})

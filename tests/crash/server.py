@@ -1,4 +1,4 @@
-"""A real `rowmill up` for the crash tests: a process group of its own that can be killed, frozen and started again; and a client."""
+"""A real `rowmill up` for the crash tests: a process group of its own, killed and started again; and a client."""
 
 from __future__ import annotations
 
@@ -55,14 +55,10 @@ class Server:
         command = [sys.executable, "-m", "rowmill", "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         environment = {**os.environ, "ROWMILL_LOG_LEVEL": "ERROR", "ROWMILL_ACCESS_TOKEN_MINUTES": "600"}
         environment |= {"ROWMILL_POLL_SECONDS": "0.1", "ROWMILL_SWEEP_SECONDS": "0.5", **self.environment}
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=self.log.open("a"),
-            text=True,
-            start_new_session=True,
-        )
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=log, text=True, start_new_session=True
+            )
 
     @property
     def log(self) -> Path:
@@ -86,7 +82,8 @@ class Server:
         try:
             with urllib.request.urlopen(f"{self.url}/accounts/login/", timeout=30):
                 return True
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as error:
+            error.close()
             return True
         except Lost:
             return False
@@ -118,13 +115,16 @@ class Server:
                 told = answer.read()
                 return json.loads(told) if "json" in (answer.headers.get_content_type()) else told
         except urllib.error.HTTPError as error:
-            told = error.read()
+            with error:
+                told = error.read()
             raise Refused(error.code, json.loads(told) if told.startswith(b"{") else {}) from None
 
     def upload(self, data: bytes, key: str | None = None, **fields: str) -> dict[str, Any]:
         """Send a claims file."""
         headers, body = multipart(data, fields)
-        answer: dict[str, Any] = self.call("POST", UPLOAD, body, {**headers, **({"Idempotency-Key": key} if key else {})})
+        answer: dict[str, Any] = self.call(
+            "POST", UPLOAD, body, {**headers, **({"Idempotency-Key": key} if key else {})}
+        )
         return answer
 
     def progress(self, job: str) -> dict[str, Any]:
@@ -132,7 +132,9 @@ class Server:
         answer: dict[str, Any] = self.call("GET", f"{JOBS}{job}/progress/")
         return answer
 
-    def wait(self, job: str, seconds: float = 120, *, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+    def wait(
+        self, job: str, seconds: float = 120, *, until: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
         """Follow a job until it is final, or until something else is true of its progress."""
         last: dict[str, Any] = {}
 
