@@ -112,6 +112,12 @@ def test_nothing_inline_and_nothing_from_elsewhere():
         assert not re.search(r"https?://|\beval\(|new Function", own.read_text()), own
 
 
+def test_the_policy_lets_nothing_inline_run(alice):
+    policy = alice.get("/bulk-upload")["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
 def test_status_icons_are_the_agreed_ones():
     assert {state: tags.STATUS_ICONS[state] for state in tags.STATUS_ICONS} == {
         "PENDING": ("clock", "grey"),
