@@ -56,7 +56,7 @@ system:  # what the tests need from the operating system
 
 check: $(DEV_STAMP)  ## Lint, format, types, layers, migrations: all that CI does besides the tests
 	@echo "==> ruff";          .venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
-	@echo "==> mypy";          .venv/bin/mypy
+	@echo "==> mypy";          ROWMILL_DATA_DIR=$$(mktemp -d) .venv/bin/mypy
 	@echo "==> import-linter"; .venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
 	@echo "==> migrations";    ROWMILL_DATA_DIR=$$(mktemp -d) .venv/bin/python -m django makemigrations --check --dry-run --settings rowmill.settings
 	@echo "==> what may not be committed"; .venv/bin/python tests/forbidden.py

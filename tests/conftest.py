@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-_DATA = tempfile.TemporaryDirectory(prefix="rowmill-tests-")
-os.environ["ROWMILL_DATA_DIR"] = _DATA.name
-for name in ("DATABASE_URL", "ROWMILL_ADMIN_EMAIL", "ROWMILL_ADMIN_PASSWORD"):
-    os.environ.pop(name, None)
+from tests.early import DATA
+
+def pytest_configure(config: pytest.Config) -> None:
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick; nothing here is secret
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     from django.conf import settings
 
-    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = os.path.join(_DATA.name, f"test-{os.getpid()}.sqlite3")
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = os.path.join(
+        DATA.name, f"test-{os.getpid()}.sqlite3"
+    )
 
 
 @dataclass

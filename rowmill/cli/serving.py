@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rowmill.jobs.runner import InstanceLock, Runner
 
 WEB_THREADS = 16
+BODY_SLACK_BYTES = 64 * 1024 * 1024
 
 
 def set_up_django(data_dir: Path | None = None) -> None:
@@ -88,11 +89,14 @@ class Embedded:
 def _make_server(host: str, port: int) -> Any:
     """Make the WSGI server (docs/adr/0005-embedded-server.md)."""
     from cheroot.wsgi import Server
+    from django.conf import settings
 
     from rowmill.wsgi import application
 
     server = Server((host, port), application, numthreads=WEB_THREADS, max=64, server_name="rowmill")
-    server.max_request_body_size = 0
+    # What is not read of a body would be read into memory at its end, so there is a hard limit above the door's own,
+    # which answers in words.
+    server.max_request_body_size = settings.ROWMILL_MAX_UPLOAD_BYTES + BODY_SLACK_BYTES
     server.shutdown_timeout = 5
     return server
 
