@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rowmill.tabular.ledger import Short
 from rowmill.tabular.marks import Mark
-from rowmill.tabular.records import Record, Shape, cell, read_record, write_field
+from rowmill.tabular.records import Record, Shape, cell, quote_field, read_record
 
 if TYPE_CHECKING:
     from rowmill.tabular.scan import Scan
@@ -228,8 +228,11 @@ def _write_row(scan: Scan, data: bytes, record: Record) -> None:
     if plain and not record.newline:
         scan.clean.keep(data + shape.newline, record.start, record.end + len(shape.newline), scan.offset(record.start))
         return
-    cells = [cell(data, span, shape) for span in record.fields] + [b""] * lacks
-    text = bytes([shape.delimiter]).join(write_field(c, shape) for c in cells)
+    if plain:
+        scan.clean.put(data[record.start : record.end - len(record.newline)] + shape.newline)
+        return
+    fields = [quote_field(data[start:end], shape) for start, end in record.fields] + [b""] * lacks
+    text = bytes([shape.delimiter]).join(fields)
     scan.clean.put((text or b'""') + shape.newline)
 
 
@@ -290,7 +293,8 @@ def _swallowed(profile: Profile, data: bytes, record: Record, shape: Shape) -> t
     Shape: (1-based column, offset of its quote, rows swallowed), or () for none: every line that the cell touches would be
     a row of its own if the quote were not there, and looks like one.
     """
-    if shape.columns == 1:
+    body_end = record.end - len(record.newline)
+    if shape.columns == 1 or data.find(shape.line_end, record.start, body_end) < 0:
         return ()  # type: ignore[return-value]
     for column, (start, end) in enumerate(record.fields, 1):
         if shape.line_end not in data[start:end] or data[start] != shape.quote:

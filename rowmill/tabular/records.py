@@ -144,9 +144,9 @@ def cell(data: bytes, span: tuple[int, int], shape: Shape) -> bytes:
     return raw
 
 
-def write_field(value: bytes, shape: Shape) -> bytes:
-    """Write a cell in the pinned dialect, quoted where it must be."""
-    q = bytes([shape.quote]) if shape.quote >= 0 else b'"'
-    if any(c in value for c in (bytes([shape.delimiter]), q, b"\r", b"\n")):
-        return q + value.replace(q, q + q) + q
-    return value
+def quote_field(raw: bytes, shape: Shape) -> bytes:
+    """Write a field as it stands, but quoted where a plain reader could trip over an inner quote or a lone CR."""
+    quote = bytes([shape.quote]) if shape.quote >= 0 else b'"'
+    if raw.startswith(quote) or not (quote in raw or b"\r" in raw):
+        return raw
+    return quote + raw.replace(quote, quote + quote) + quote
