@@ -18,6 +18,10 @@
     return document.getElementById("verdict");
   }
 
+  function speak(words) {
+    document.getElementById("announcer").textContent = words;
+  }
+
   function answerIsVerdict(request) {
     return request.responseText.indexOf("data-verdict=") !== -1;
   }
@@ -80,6 +84,7 @@
           };
           request.upload.onload = function () {
             self.state = "checking";
+            speak("Checking the file");
           };
           request.onload = function () {
             self.state = "idle";
@@ -108,6 +113,10 @@
           place().innerHTML = request.responseText;
           window.htmx.process(place());
           place().focus();
+          var words = place().querySelector(".verdict-words:not([role])"); // the others are alerts and speak by themselves
+          if (words) {
+            speak(words.textContent.trim());
+          }
           if (request.status === 201) {
             this.$root.reset();
             this.pick(null);
