@@ -57,12 +57,15 @@ def detect_encoding(head: bytes) -> Encoding:
     return Encoding("utf-8")
 
 
-def judge_encoding(blocks: Iterable[bytes]) -> Encoding | None:
-    """Name the one-byte or Japanese encoding of bytes that are not UTF-8; None where they are UTF-8 with damage."""
+def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
+    """Name the one-byte or Japanese encoding of bytes that are not UTF-8; None where they are UTF-8 with damage.
+
+    The second word says whether two encodings are mixed: UTF-8 on some lines, other bytes on several.
+    """
     tally = _Tally()
     for block in blocks:
         tally.add(block)
-    return tally.verdict()
+    return tally.verdict(), tally.sequences > 0 and len(tally.lines) > 1
 
 
 class _Tally:

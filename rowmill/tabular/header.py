@@ -15,6 +15,10 @@ from rowmill.tabular.notes import Notes
 MAX_COLUMNS = 2000
 _NUMBER = re.compile(rb"\s*[-+(]?[$]?\d[\d,. ]*\)?%?\s*")
 _DATE = re.compile(rb"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T][\d:.Z+-]*)?\s*")
+# A line that Excel writes for itself: sep=;
+_SEPARATOR = re.compile(rb"sep=(?:.|\x1f)?", re.I)
+# A line above the table rather than a name: a sentence, a remark, a key with its value.
+_SENTENCE = re.compile(rb"#|.*[ :]", re.S)
 _YEAR = re.compile(rb"(?:19|20)\d\d")
 
 
@@ -48,6 +52,9 @@ def find_header(rows: Sequence[SampleRow], columns: Sequence[Column]) -> Header 
         return None
     first = filled[0]
     by_kind = _find_by_kind(rows, filled, columns)
+    if _SEPARATOR.fullmatch(b"\x1f".join(rows[first].cells)) and len(filled) > 1:
+        first = filled[1]
+        filled = filled[1:]
     index = by_kind if by_kind is not None else first
     width = _common_width([rows[i] for i in filled if i > index])
     if by_kind is None and width and len(rows[first].cells) != width:
@@ -76,17 +83,22 @@ def _skip_preamble(rows: Sequence[SampleRow], filled: Sequence[int], width: int)
                 break
             continue
         below = [rows[i] for i in filled[position + 1 :] if len(rows[i].cells) == width][:50]
-        if width > 1 and _looks_like_header(rows[index].cells, below):
+        above = [rows[i] for i in filled[:position]]
+        sentences = width > 2 and all(len(r.cells) == 1 and _SENTENCE.match(r.cells[0]) for r in above)
+        if width > 1 and _looks_like_header(rows[index].cells, below, sentences):
             return index
         break
     return filled[0]
 
 
-def _looks_like_header(cells: Sequence[bytes], below: Sequence[SampleRow]) -> bool:
-    """Tell whether cells are names: all there, all different, none a number or date, where rows below have some."""
+def _looks_like_header(cells: Sequence[bytes], below: Sequence[SampleRow], after_sentences: bool) -> bool:
+    """Tell whether cells are names: all there, all different, none a number or date, where rows below have some.
+
+    Where all columns are text, only sentences above them tell.
+    """
     if any(not c.strip() or _kind_of(c) for c in cells) or len(set(cells)) < len(cells):
         return False
-    return any(_kind_of(c) for r in below for c in r.cells) or not below
+    return any(_kind_of(c) for r in below for c in r.cells) or not below or after_sentences
 
 
 def _kind_of(value: bytes) -> str:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 import numpy as np
 
 from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspection
 from rowmill.tabular import load
+from rowmill.tabular.beside import Digest, Loader
 from rowmill.tabular.clean import Clean
+from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.header import Header, check_header, count_known, find_header
-from rowmill.tabular.infer import Type, infer_types
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.magic import look_at
-from rowmill.tabular.notes import SHOWN_PER_CODE, Notes
+from rowmill.tabular.notes import Notes
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
-from rowmill.tabular.wording import WORDING
 
 _BLOCK = 1 << 20
-_ODD_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,8 @@ class _Attempt:
         self.con: duckdb.DuckDBPyConnection | None = None
         self.size = self.path.stat().st_size
         self.notes = Notes()
-        self.digest = _Digest(self.path)
+        self.digest = Digest(self.path)
+        self.mixed = False
 
     def judge(self) -> Reading:
         """Go through the steps; each may be the last."""
@@ -161,18 +158,16 @@ class _Attempt:
         if not head.strip(b"\x00") or what is not None:
             return self._refuse_whole(what, head)
         encoding = detect_encoding(head)
-        tolerate = False
         if encoding.name != "utf-8":
             return self._judge_transcoded(encoding)
         try:
             return self._judge_text(self.path, encoding, tolerate=False)
         except NotUtf8:
             pass
-        judged = judge_encoding(self._blocks())
+        judged, self.mixed = judge_encoding(self._blocks())
         if judged is not None:
             return self._judge_transcoded(judged)
-        tolerate = True
-        return self._judge_text(self.path, encoding, tolerate=tolerate)
+        return self._judge_text(self.path, encoding, tolerate=True)
 
     def _refuse_whole(self, what: tuple[str, str] | None, head: bytes) -> Reading:
         """Refuse what is no text at all."""
@@ -252,8 +247,8 @@ class _Attempt:
             copies.append(unfinished_name(self.table_out))
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
-        bad, types = self._conditions(header, rows)
-        loader = _Loader(con, bad)
+        conditions = put_checks(self.columns, self.checks, self.row_checks, header, rows)
+        loader = Loader(con, conditions.bad)
         clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
         plain = plain and header_sound
@@ -268,7 +263,7 @@ class _Attempt:
         elif scan.long_row:
             loader.run(load.csv_source(source, shape, longest_row_bytes=scan.long_row))
         self._compare(loader, ledger)
-        self._note_bad_rows(loader, ledger, bad, types, header)
+        note_bad_cells(con, conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
@@ -287,7 +282,7 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = header_sound and not loader.failed and loader.count == ledger.rows
-        return Reading(inspection, con, loader.source, bad, ledger, trusted)
+        return Reading(inspection, con, loader.source, conditions.bad, ledger, trusted)
 
     def _enter_top(self, ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None:
         """Account for the lines down to the header."""
@@ -332,7 +327,7 @@ class _Attempt:
                 tolerate_bad_bytes=tolerate,
                 profile=Profile.of(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
-                first_bad_is_mixed=tolerate and source == self.path,
+                first_bad_is_mixed=self.mixed and source == self.path,
             )
             try:
                 scan.run(head.end)
@@ -356,42 +351,7 @@ class _Attempt:
             line = top.count(b"\n", 0, error.start) + 1
             self.notes.add("bad-encoding", line=line, byte=error.start, encoding="UTF-8")
 
-    # ---------------------------------------------------------------------------------- checks
-
-    def _conditions(self, header: Header, rows: Sequence[SampleRow]) -> tuple[list[Bad], dict[str, tuple[int, Type]]]:
-        """Put the kind's checks on their columns; without a kind, the inferred types."""
-        bad: list[Bad] = []
-        types: dict[str, tuple[int, Type]] = {}
-        for column in self.columns:
-            if column.name not in header.mapping:
-                continue
-            name = f"c{header.mapping[column.name]}"
-            if column.filled:
-                bad.append(self._bad("required", column.name, name, on_blank=True))
-            bad += [self._bad(slug, column.name, name) for slug in column.checks if slug != "required"]
-        bad += [Bad(f"{slug}:", self._for_row(slug, header), True) for slug in self.row_checks]
-        if not self.columns:
-            for place, one in infer_types(rows[header.index + 1 :], len(header.names)).items():
-                label = f"odd-value:{place}"
-                types[label] = place, one
-                bad.append(Bad(label, one.odd_when.replace("{column}", f"c{place}"), False))
-        return bad, types
-
-    def _bad(self, slug: str, label: str, name: str, *, on_blank: bool = False) -> Bad:
-        """Put one check on one column. Only `required` looks at blank cells."""
-        check = self.checks[slug]
-        condition = check.bad_when if on_blank else f"CASE WHEN {load.BLANK} THEN false ELSE ({check.bad_when}) END"
-        return Bad(f"{slug}:{label}", condition.replace("{column}", name), check.severity == "error")
-
-    def _for_row(self, slug: str, header: Header) -> str:
-        """Fill a check over several columns: {name} of each column of the kind stands for its cell."""
-        condition = self.checks[slug].bad_when
-        for column in self.columns:
-            cell = f"c{header.mapping[column.name]}" if column.name in header.mapping else "''"
-            condition = condition.replace("{" + column.name + "}", cell)
-        return condition
-
-    def _compare(self, loader: _Loader, ledger: Ledger) -> None:
+    def _compare(self, loader: Loader, ledger: Ledger) -> None:
         """Hold the loader's count against the independent one."""
         balance = ledger.balance()
         if loader.failed:
@@ -399,53 +359,6 @@ class _Attempt:
                 self.notes.add("loader-refuses")
         elif loader.count != ledger.rows or not balance.balances:
             self.notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)
-
-    def _note_bad_rows(
-        self,
-        loader: _Loader,
-        ledger: Ledger,
-        bad: Sequence[Bad],
-        types: Mapping[str, tuple[int, Type]],
-        header: Header,
-    ) -> None:
-        """Tell where each check found bad cells: the same condition with a LIMIT."""
-        if loader.source is None or loader.failed or loader.count != ledger.rows:
-            return
-        hit = [(b, n) for b, n in zip(bad, loader.counts, strict=True) if n]
-        hit = [(b, n) for b, n in hit if b.label not in types or n <= max(1, _ODD_SHARE * loader.count)]
-        if not hit or self.con is None:
-            return
-        places = load.find_bad_rows(self.con, loader.source, [b for b, _ in hit], SHOWN_PER_CODE)
-        for (one, count), rows in zip(hit, places, strict=True):
-            for finding in self._bad_cells(one, count, rows, ledger, types, header):
-                self.notes.add_finding(finding)
-
-    def _bad_cells(
-        self,
-        bad: Bad,
-        count: int,
-        rows: list[int],
-        ledger: Ledger,
-        types: Mapping[str, tuple[int, Type]],
-        header: Header,
-    ) -> Iterator[Finding]:
-        """Word the findings of one check on one column."""
-        slug, _, name = bad.label.partition(":")
-        if bad.label in types:
-            column, one = types[bad.label]
-            wording = WORDING["odd-value"]
-            title, mend = f"this cell is no {one.name}, nearly all others of the column are", wording.mend
-            shown = header.names[column - 1] or None
-        else:
-            check = self.checks[slug]
-            title, mend, column, shown = check.title, check.help, header.mapping.get(name, 0), name
-        severity: Literal["error", "warning"] = "error" if bad.rejects else "warning"
-        for index, (line, record) in enumerate(ledger.places(rows)):
-            rest = count - len(rows) + 1 if index == len(rows) - 1 else 1
-            place = f"Line {line:,}" + (f", column {shown or column}" if column else "")
-            yield Finding(
-                slug, severity, f"{place}: {title}.", line, record, column or None, shown, None, mend, max(rest, 1)
-            )
 
     def _inspection(
         self,
@@ -470,65 +383,3 @@ class _Attempt:
             self.size,
             self.digest.hexdigest(),
         )
-
-
-class _Digest:
-    """The hash of the file, taken in a thread of its own beside the reading: hashlib gives up the lock."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._hash = hashlib.sha256()
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            with self._path.open("rb", buffering=0) as file:
-                block = bytearray(_BLOCK)
-                while count := file.readinto(block):
-                    self._hash.update(memoryview(block)[:count])
-        except OSError as error:
-            self._error = error
-
-    def hexdigest(self) -> str:
-        """Wait for the end and give the hash."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._hash.hexdigest()
-
-
-class _Loader:
-    """The loader's pass, in a thread beside the scan; begun anew where the scan finds that a clean copy is needed."""
-
-    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad]) -> None:
-        self.con, self.bad = con, bad
-        self.source: str | None = None
-        self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
-        self.failed = False
-        self._thread: threading.Thread | None = None
-
-    def start(self, source: str) -> None:
-        """Begin in a thread."""
-        self._thread = threading.Thread(target=self.run, args=(source,), daemon=True)
-        self._thread.start()
-
-    def run(self, source: str) -> None:
-        """Count rows and bad rows."""
-        self.source, self.failed = source, False
-        try:
-            self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad)
-        except duckdb.Error:
-            # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
-            self.failed = True
-
-    def interrupt(self) -> None:
-        """Stop a pass that has become pointless."""
-        if self._thread is not None and self._thread.is_alive():
-            self.con.interrupt()
-
-    def join(self) -> None:
-        """Wait for the pass in the thread."""
-        if self._thread is not None:
-            self._thread.join()
