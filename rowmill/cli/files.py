@@ -59,11 +59,13 @@ def check(
 
 def inspect_file(file: Path, kind: str | None) -> Inspection:
     """Run the fast path over a file, against a kind where one is named. Raises: NotFound for an unknown kind."""
-    from rowmill.registry import get_check, get_kind
+    from rowmill.registry import extend, get_check, get_kind
     from rowmill.tabular.child import inspect_in_child
+    from rowmill.wiring import env
 
     if kind is None:
         return inspect_in_child(file, (), {})
+    extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
     found = get_kind(kind)
     slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
     return inspect_in_child(file, found.columns, {slug: get_check(slug) for slug in slugs}, row_checks=found.checks)
