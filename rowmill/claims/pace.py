@@ -232,4 +232,4 @@ class Pace:
 
 def _held_for(seconds: float, what: str) -> Held:
     """Say what holds calls back and for how long."""
-    return Held(seconds, f"{what}; next try in {max(round(seconds), 1)} s")
+    return Held(seconds, f"{what}.")

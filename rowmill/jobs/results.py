@@ -15,8 +15,7 @@ from rowmill.jobs.checkpoint import answer_place
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind
-from rowmill.tabular.rows import iter_rows, name_columns, read_rows
-from rowmill.tabular.search import find_rows
+from rowmill.tabular.rows import find_rows, iter_rows, name_columns, read_rows
 from rowmill.uploads.places import table_path
 
 UNPROCESSED = "unprocessed"
@@ -174,7 +173,7 @@ def page_results(
     Cost: one read of the columnar copy when searching; else a page of it.
     """
     table = _table(job)
-    numbers = find_rows(table, search.strip(), len(job.upload.header)) if search.strip() else None
+    numbers = find_rows(table, search.strip()) if search.strip() else None
     chosen = _chosen(job, outcome, code, numbers)
     total = len(chosen)
     pages = max(1, -(-total // size))
@@ -239,18 +238,12 @@ def causes(job: Job, unprocessed: int = 0) -> list[Cause]:
         .values("outcome", "code", "message")
         .annotate(count=Count("id"))
     )
-    merged: dict[tuple[str, str], tuple[str, int]] = {}
-    for row in grouped:
-        key = (row["outcome"], row["code"])
-        message, count = merged.get(key, (row["message"], 0))
-        merged[key] = (message, count + row["count"])
     found = [
-        Cause(outcome, code, message, count, CURES.get(code, ""))
-        for (outcome, code), (message, count) in merged.items()
+        Cause(row["outcome"], row["code"], row["message"], row["count"], CURES.get(row["code"], "")) for row in grouped
     ]
     if unprocessed:
         found.append(Cause(UNPROCESSED, "NOT_PROCESSED", "Not processed.", unprocessed, CURES["NOT_PROCESSED"]))
-    return sorted(found, key=lambda cause: (-cause.count, cause.code))
+    return sorted(found, key=lambda cause: (-cause.count, cause.code, cause.message))
 
 
 def activity(job: Job) -> QuerySet[AuditEvent]:
