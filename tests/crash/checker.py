@@ -82,6 +82,11 @@ def _job(database: Any, job: Any, at_rest: bool) -> Iterator[str]:
         (job["id"],),
     ).fetchall()
     yield from _history(database, job)
+    states = {batch["state"] for batch in batches}
+    if job["state"] == "COMPLETED" and states - {"done"}:
+        yield f"marker: it is COMPLETED and has batches that are {sorted(states - {'done'})}"
+    if job["state"] == "FAILED" and "failed" not in states:
+        yield "marker: it is FAILED and none of its batches is"
     if at_rest and job["state"] not in FINAL:
         yield f"limbo: it is still {job['state']}"
     if job["deleted_at"] is not None:

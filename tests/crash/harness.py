@@ -1,10 +1,11 @@
 """Tells a story again and again, killed at its N-th fault point, for N = 1, 2 ... until it gets to its end alive.
 
-    python -m tests.crash.harness STORY FOLDER
+    python -m tests.crash.harness STORY FOLDER [CONTROL]
 
 Each life is a process of its own, forked from one that has imported everything, and dies by SIGKILL. After each death the
 story goes on in a new life, which is killed as well (at a point drawn from the seed), then in a third that may live. The
-last line of output is JSON: {"story", "points", "deaths", "violations"}.
+last line of output is JSON: {"story", "points", "deaths", "violations"}. With a CONTROL the engine is crippled first
+(stories.CONTROLS), and the loop ends at the first violation: there must be one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.crash.checker import Acknowledged, find_violations
 MOST_POINTS = 400
 
 
-def main(story: str, folder: Path) -> int:
+def main(story: str, folder: Path, control: str = "") -> int:
     """Tell one story at every point. Gives 1 where an invariant broke."""
     data, template = folder / "data", folder / "template"
     os.environ |= {
@@ -41,11 +42,13 @@ def main(story: str, folder: Path) -> int:
 
     assert live(lambda: stories.prepare(story)) == 0, "the story cannot be prepared"
     data.rename(template)
+    if control:
+        stories.CONTROLS[control]()
     deaths, violations = 0, []
     for point in range(1, MOST_POINTS):
         told = tell(stories.STORIES[story], story, data, template, point, stories.audit_is_whole)
         violations += [f"{story} at point {point}: {words}" for words in told[1]]
-        if not told[0]:
+        if not told[0] or (control and violations):
             break
         deaths += 1
     else:
@@ -105,4 +108,4 @@ def read_notes(path: Path) -> list[Acknowledged]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))

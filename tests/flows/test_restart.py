@@ -35,9 +35,9 @@ def server(tmp_path: Path, payer: Payer) -> Iterator[Server]:
         yield made
 
 
-def make_claims(folder: Path, payer: Payer, rows: int, seed: int = 5) -> Slice:
+def make_claims(folder: Path, payer: Payer, rows: int, without: tuple[str, ...] = ("out_of_order",)) -> Slice:
     """Make a file that the payer knows."""
-    book, (claims,) = make_slices(folder, seed, [rows])
+    book, (claims,) = make_slices(folder, 5, [rows], without=without)
     payer.load_book(book)
     return claims
 
@@ -52,7 +52,7 @@ def end_well(server: Server, claims: Slice, job: str) -> None:
 
 
 def test_killed_in_the_middle_of_a_thousand_hostile_rows(server: Server, payer: Payer, tmp_path: Path) -> None:
-    claims = make_claims(tmp_path, payer, 1000)
+    claims = make_claims(tmp_path, payer, 1000, without=())
     server.start()
     job = server.upload(claims.data)["id"]
     for share in (0.2, 0.6):
@@ -124,7 +124,7 @@ def test_without_room_the_door_says_507_and_the_job_waits_in_words(
 def test_killed_while_the_body_is_being_sent(server: Server, payer: Payer, tmp_path: Path) -> None:
     claims = make_claims(tmp_path, payer, 100)
     server.start()
-    headers, body = multipart(claims.data * 40, {})
+    headers, body = multipart(claims.data * 400, {})
     with socket.create_connection(("127.0.0.1", server.port)) as wire:
         head = f"POST {UPLOAD} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.token}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())

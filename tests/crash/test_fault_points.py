@@ -1,0 +1,54 @@
+"""Every story killed at every fault point, and the proof that the checker would have seen it (negative controls)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+STORIES = ("intake", "work", "steer", "poison", "refused", "stop")
+CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("refused", "purged_first"))
+RUNS: tuple[tuple[str, ...], ...] = (*((story,) for story in STORIES), *CONTROLS)
+
+
+def run_story(*arguments: str) -> dict[str, Any]:
+    """Run the harness in a process of its own, in memory where there is such a folder, since it syncs a great deal."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="rowmill-crash-", dir=base) as folder:
+        story, *control = arguments
+        command = [sys.executable, "-m", "tests.crash.harness", story, folder, *control]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr[-3000:]
+    told: dict[str, Any] = json.loads(lines[-1])
+    return {**told, "stderr": done.stderr[-3000:]}
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[dict[tuple[str, ...], Future[dict[str, Any]]]]:
+    """All runs, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {arguments: pool.submit(run_story, *arguments) for arguments in RUNS}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_killed_at_every_point_nothing_is_lost(story, runs) -> None:
+    told = runs[(story,)].result()
+    assert told["violations"] == [], told["stderr"]
+    assert told["deaths"] == told["points"] - 1, "each point but the last must have been a death"
+    assert told["deaths"] >= 15, "the story passes too few fault points to prove anything"
+
+
+@pytest.mark.parametrize(("story", "control"), CONTROLS)
+def test_a_crippled_engine_is_caught(story: str, control: str, runs) -> None:
+    told = runs[(story, control)].result()
+    words = {"no_cancel_check": "cancel:", "two_transactions": "counters:", "purged_first": "orphan:"}[control]
+    assert any(words in violation for violation in told["violations"]), told
