@@ -155,7 +155,10 @@ def invite_person(caller: Caller, email: str, role: str) -> tuple[Invitation, st
 
 
 def renew_invitation(caller: Caller, invitation: Invitation) -> str:
-    """Give a pending invitation a new token and seven more days; the link sent before ends. Raises: NotAllowed, StateError."""
+    """Give a pending invitation a new token and seven more days; the link sent before ends.
+
+    Raises: NotAllowed; StateError where it was accepted meanwhile.
+    """
     caller.need_admin()
     token, token_hash = make_token()
     changed = Invitation.objects.filter(pk=invitation.pk, org=caller.org, accepted_at=None).update(
@@ -210,7 +213,10 @@ def accept_invitation(token: str, *, password: str | None = None, name: str = ""
 
 @transaction.atomic
 def change_role(caller: Caller, membership: Membership, role: str) -> None:
-    """Give somebody of the org another role. Raises: NotAllowed, InputError, NotFound; StateError for the last admin."""
+    """Give somebody of the org another role.
+
+    Raises: NotAllowed, InputError, NotFound; StateError for the last admin.
+    """
     caller.need_admin()
     _need_role(role)
     _lock(caller.org)
@@ -222,7 +228,10 @@ def change_role(caller: Caller, membership: Membership, role: str) -> None:
 
 @transaction.atomic
 def remove_person(caller: Caller, membership: Membership) -> None:
-    """Take somebody out of the org; what they did stays in the trail. Raises: NotAllowed, NotFound; StateError for the last admin."""
+    """Take somebody out of the org; what they did stays in the trail.
+
+    Raises: NotAllowed, NotFound; StateError for the last admin.
+    """
     caller.need_admin()
     _lock(caller.org)
     _keep_an_admin(membership)
@@ -281,7 +290,7 @@ def make_first_admin(email: str = "", password: str = "", org_name: str = "") ->
 
 
 def find_unclaimed_admin() -> User | None:
-    """Give the first admin while they have never signed in and have no password: somebody must be told a sign-in link."""
+    """Give the first admin while they have no password and never signed in: they need a sign-in link."""
     admins = User.objects.filter(is_superuser=True, is_active=True, last_login=None).order_by("id")
     return next((user for user in admins if not user.has_usable_password()), None)
 
