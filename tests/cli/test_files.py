@@ -107,6 +107,15 @@ def test_a_bad_cell_rejects_its_row_and_not_the_file(tmp_path: Path):
     assert "1980-13-15" not in found.stdout
 
 
+def test_a_bad_cell_is_not_counted_among_what_stops_the_file(tmp_path: Path):
+    file = tmp_path / "both.csv"
+    text = SOUND.replace("1980-01-15", "1980-13-15", 1).replace("00005,Ann", '00005,"Ann', 1)
+    file.write_text(text, encoding="utf-8")
+    found = run("check", file, "--kind", "claim_status")
+    assert found.returncode == 1
+    assert found.stdout.startswith("1 cause stops this file. The first: Line 6")
+
+
 def test_without_a_kind_odd_cells_are_warnings(tmp_path: Path):
     file = tmp_path / "odd.csv"
     file.write_text(
