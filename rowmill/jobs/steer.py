@@ -80,12 +80,15 @@ def retry_job(caller: Caller, job: Job) -> int:
 def _reopen(job: Job) -> int:
     """Make every batch with something to do wait again. Gives the rows to do."""
     Result.objects.filter(job=job, outcome=OutcomeState.FAILED).delete()
-    rows, reopened = 0, []
+    rows, reopened, whole = 0, [], []
     for batch in Batch.objects.filter(job=job):
         settled = sum(getattr(batch, word) for word in OUTCOMES) - batch.failed
         if settled < batch.row_count or batch.state == BatchState.FAILED:
             rows += batch.row_count - settled
             reopened.append(batch.pk)
+        elif batch.state == BatchState.CANCELLED:
+            whole.append(batch.pk)  # its last row was saved, and the cancel came before it was settled
+    Batch.objects.filter(pk__in=whole).update(state=BatchState.DONE)
     Batch.objects.filter(pk__in=reopened).update(
         state=BatchState.WAITING, attempts=0, failed=0, available_at=Now(), waiting_reason="", last_error=""
     )

@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 STORIES = ("intake", "work", "steer", "poison", "refused", "stop")
-CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("refused", "purged_first"))
+CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("intake", "purged_first"))
 RUNS: tuple[tuple[str, ...], ...] = (*((story,) for story in STORIES), *CONTROLS)
 
 
