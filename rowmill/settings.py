@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "rowmill.web.sessions.SessionLimits",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -151,6 +152,16 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "20/m/ip,5/5m/key"}
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_PRESERVE_USERNAME_CASING = False
 ACCOUNT_EMAIL_NOTIFICATIONS = False
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
+ACCOUNT_FORMS = {
+    "login": "rowmill.web.people_forms.SignIn",
+    "change_password": "rowmill.web.people_forms.ChangePassword",
+    "set_password": "rowmill.web.people_forms.SetPassword",
+    "reset_password": "rowmill.web.people_forms.ResetPassword",
+    "reset_password_from_key": "rowmill.web.people_forms.ResetPasswordKey",
+}
+PASSWORD_RESET_TIMEOUT = 3600
 SESSION_COOKIE_AGE = env("ROWMILL_SESSION_IDLE_MINUTES") * 60
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from rowmill.admin import site
 from rowmill.web.health import health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/", health, name="health"),
     path("api/", include("rowmill.api.urls")),
-    path("accounts/", include("allauth.urls")),
-    path("admin/", admin.site.urls),
+    path("accounts/", include("rowmill.web.account_urls")),
+    path("admin/", site.urls),
     path("", include("rowmill.web.urls")),
 ]
 

@@ -41,9 +41,9 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 def _join(request: HttpRequest, invited: Invitation, token: str, form: JoinOrg | None) -> HttpResponse:
     """Accept; sign a new person in, send one who exists to sign-in unless they are signed in already."""
-    cleaned = form.cleaned_data if form is not None else {"password": None, "name": ""}
+    cleaned: dict[str, str] = form.cleaned_data if form is not None else {}
     with transaction.atomic():
-        user, invited = orgs.accept_invitation(token, password=cleaned["password"], name=cleaned["name"])
+        user, invited = orgs.accept_invitation(token, password=cleaned.get("password"), name=cleaned.get("name", ""))
         audit.record(invited.org, user, "invitation.accepted", "invitation", invited.public_id, role=invited.role)
     if form is not None:
         sign_in(request, user)
