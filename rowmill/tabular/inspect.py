@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
 from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspection
 from rowmill.tabular import load
@@ -85,14 +84,10 @@ def write_copy(reading: Reading, table_out: Path) -> None:
     assert reading.con is not None
     assert reading.rows_sql is not None
     assert reading.ledger is not None
-    ledger = reading.ledger
-    shifts = {
-        "row": np.frombuffer(ledger.shift_rows, np.int64),
-        "line": np.frombuffer(ledger.shift_lines, np.int64),
-    }
+    lines = reading.ledger.lines_of_rows()
     unfinished = unfinished_name(table_out)
     try:
-        load.write_copy(reading.con, reading.rows_sql, unfinished, len(reading.inspection.header), reading.bad, shifts)
+        load.write_copy(reading.con, reading.rows_sql, unfinished, len(reading.inspection.header), reading.bad, lines)
         unfinished.replace(table_out)
     finally:
         unfinished.unlink(missing_ok=True)

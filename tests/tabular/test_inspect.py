@@ -175,3 +175,13 @@ def test_a_rule_over_the_row(tmp_path: Path) -> None:
 def test_an_inspection_survives_json(tmp_path: Path) -> None:
     found = look(tmp_path, HEAD + "C1,Ann,never,,\n")
     assert Inspection.from_json(found.to_json()) == found
+
+
+def test_a_copy_of_many_rows_of_several_lines_has_their_lines(tmp_path: Path) -> None:
+    """Each row shifts the next one's line: an inequality join over those steps once did not end."""
+    look(tmp_path, HEAD + 'C1,"A\nB",1980-01-15,,\n' * 50_000, copy=True)
+    with duckdb.connect() as con:
+        wrong = con.execute(
+            "SELECT count(*) FROM read_parquet(?) WHERE line_number != 2 * row_number", [str(tmp_path / "out.parquet")]
+        )
+        assert wrong.fetchall() == [(0,)]
