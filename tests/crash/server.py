@@ -45,6 +45,7 @@ class Server:
     process: subprocess.Popen[str] | None = None
     token: str = ""
     starts: int = 0
+    stopped_in_seconds: float = 0.0
 
     @property
     def url(self) -> str:
@@ -98,8 +99,11 @@ class Server:
     def terminate(self) -> int:
         """SIGTERM. Gives the exit code."""
         assert self.process is not None
+        asked = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        self.stopped_in_seconds = time.monotonic() - asked
+        return code
 
     # ------------------------------------------------------------------------------------ the client
 

@@ -107,4 +107,4 @@ def test_what_lies_on_disk_at_any_instant_is_sound(data_dir: Path, drain, tmp_pa
 @pytest.mark.timeout(400)
 def test_a_short_nemesis(tmp_path: Path) -> None:
     said: list[str] = []
-    assert nemesis.run(12, 11, tmp_path, said.append) == [], said
+    assert nemesis.run(10, 11, tmp_path, said.append) == [], said

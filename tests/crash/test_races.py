@@ -20,7 +20,7 @@ from tests.jobs.accounting import broken_invariants
 from tests.jobs.conftest import alice, in_thread, make_job, work, work_until_final
 
 __all__ = ["alice", "make_job"]
-RACES = 60
+RACES = 30
 
 
 @pytest.mark.slow
