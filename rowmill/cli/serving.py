@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rowmill.tabular.child import drop_spare, keep_spare
+
 if TYPE_CHECKING:
     from rowmill.jobs.runner import InstanceLock, Runner
 
@@ -76,6 +78,7 @@ class Embedded:
         tempfile.tempdir = str(self._scratch)  # whatever a crash leaves half-written there goes at the next start
         self.server.prepare()  # the port first: a start that fails for it shall not have touched a batch
         self.runner.start()
+        keep_spare()  # a file that comes in finds the process that reads it already started
         self._thread = threading.Thread(target=self.server.serve, name="web", daemon=True)
         self._thread.start()
 
@@ -83,6 +86,7 @@ class Embedded:
         """Stop taking requests, let the batches under way end or go back, and let go of the data directory."""
         self.server.stop()
         self.runner.stop()
+        drop_spare()
         self.lock.release()
 
 

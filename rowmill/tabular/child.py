@@ -222,6 +222,7 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return
+    threading.Thread(target=_end_with_parent, name="watch", daemon=True).start()
     request = json.loads(line)
     tempfile.tempdir = request["temp"]
     _limit(request["space_bytes"], request["seconds"])
@@ -247,6 +248,13 @@ def main() -> None:
         # The text of a foreign exception may hold cells: only its class is told.
         kind = "out_of_space" if is_out_of_space(error) else "failed"
         _answer({"error": kind, "message": f"The file could not be read ({type(error).__name__})."})
+
+
+def _end_with_parent() -> None:
+    """Stop at once when the parent is gone, however it went: its end of the pipe closes."""
+    while sys.stdin.readline():
+        pass
+    os._exit(1)
 
 
 def _column(data: dict[str, Any]) -> Column:

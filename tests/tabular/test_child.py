@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rowmill.contracts import Column
@@ -99,3 +100,31 @@ def _alive(pid: int) -> bool:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    """kill -9 of the parent in the middle of a reading leaves no process behind."""
+    file = tmp_path / "large.csv"
+    with file.open("w") as out:
+        out.write("id,note\n")
+        out.writelines(f"{number},some words to make it long enough\n" for number in range(2_000_000))
+    story = (
+        "import sys; from pathlib import Path; from rowmill.tabular import child;"
+        "child.inspect_in_child(Path(sys.argv[1]), (), {}, table_out=Path(sys.argv[1] + '.parquet'))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", story, str(file)])
+    found = _wait_for(lambda: psutil.Process(parent.pid).children())
+    parent.kill()
+    parent.wait()
+    gone, alive = psutil.wait_procs(found, timeout=30)
+    assert len(gone) == 1
+    assert alive == []
+
+
+def _wait_for(look: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("no child was started")
