@@ -10,6 +10,7 @@ import pytest
 
 from tests.early import DATA
 
+
 def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings
 

@@ -129,13 +129,13 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, complaints: list[str]) -> Iterator[Page]:
+def page(context: BrowserContext, complaints: list[str]) -> Page:
     """A signed-in page of Alice's."""
     made = context.new_page()
     made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     made.on("pageerror", lambda error: complaints.append(str(error)))
     sign_in(made)
-    yield made
+    return made
 
 
 def sign_in(page: Page, email: str = EMAIL) -> None:

@@ -46,7 +46,17 @@ def test_sign_in_drop_watch_download(page: Page, claims_file: Path, complaints: 
     lines = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text("utf-8-sig"))))
     assert [line["row"] for line in lines] == [str(n) for n in range(1, 61)]
     assert list(lines[0])[:9] == (
-        "row,claim_number,status,patient_name,total_charged,total_paid,processed_date,success,error".split(",")
+        [
+            "row",
+            "claim_number",
+            "status",
+            "patient_name",
+            "total_charged",
+            "total_paid",
+            "processed_date",
+            "success",
+            "error",
+        ]
     )
     assert list(lines[0])[-1] == "clinic_note"
     with page.expect_download() as waiting:

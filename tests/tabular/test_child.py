@@ -102,7 +102,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+def test_a_child_at_work_ends_with_its_parent(tmp_path: Path) -> None:
     """kill -9 of the parent in the middle of a reading leaves no process behind."""
     file = tmp_path / "large.csv"
     with file.open("w") as out:
