@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django_htmx.middleware import HtmxDetails
 
 from rowmill.errors import (
@@ -69,6 +69,8 @@ def member_view(
         try:
             request.caller = find_caller(request.user, request.session.get("org_id"))  # type: ignore[attr-defined,arg-type]
         except NotFound as error:
+            if "org_id" in request.session:  # removed from that org: never slip into another without being asked
+                return redirect("orgs")
             return problem(request, NotAllowed(str(error)))
         try:
             return view(request, *args, **kwargs)  # type: ignore[arg-type]
