@@ -38,11 +38,16 @@ def make_slices(
     told = book.read_text(encoding="utf-8").splitlines()
     kept = [pair for pair in zip(every, told, strict=True) if json.loads(pair[1])["scenario"] not in without]
     lines, pages = [pair[0] for pair in kept], [pair[1] for pair in kept]
-    slices, start = [], 0
-    for number, size in enumerate(sizes):
-        part = folder / f"book-{number}.jsonl"
+    slices: list[Slice] = []
+    seen, start = set(), 0
+    for size in sizes:
+        data = header + b"".join(lines[start : start + size])
         cut = [{**json.loads(page), "row": row} for row, page in enumerate(pages[start : start + size], 1)]
-        part.write_text("".join(json.dumps(page) + "\n" for page in cut), encoding="utf-8")
-        slices.append(Slice(number, header + b"".join(lines[start : start + size]), part, size))
         start += size
+        if data in seen:  # rows come again in a sample, so that two small files may be the same: the door would say 409
+            continue
+        seen.add(data)
+        part = folder / f"book-{len(slices)}.jsonl"
+        part.write_text("".join(json.dumps(page) + "\n" for page in cut), encoding="utf-8")
+        slices.append(Slice(len(slices), data, part, size))
     return book, slices
