@@ -290,8 +290,8 @@ def make_first_admin(email: str = "", password: str = "", org_name: str = "") ->
 
 
 def find_unclaimed_admin() -> User | None:
-    """Give the first admin while they have no password and never signed in: they need a sign-in link."""
-    admins = User.objects.filter(is_superuser=True, is_active=True, last_login=None).order_by("id")
+    """Give the first admin for as long as they have no password: whoever starts Rowmill hands them a sign-in link."""
+    admins = User.objects.filter(is_superuser=True, is_active=True).order_by("id")
     return next((user for user in admins if not user.has_usable_password()), None)
 
 

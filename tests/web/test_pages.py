@@ -166,10 +166,13 @@ def test_an_auditor_sees_all_and_changes_nothing(people, done):
     assert done.state == "COMPLETED"
 
 
-def test_only_admins_are_shown_settings(people, alice):
-    assert "Payer accounts</span>" in alice.get("/jobs/").content.decode()
-    assert "Payer accounts</span>" not in signed_in(people.bob).get("/jobs/").content.decode()
-    assert "Django admin" not in alice.get("/jobs/").content.decode()
+def test_every_member_is_led_to_settings_and_only_operators_to_the_admin(people, alice):
+    for client in (alice, signed_in(people.bob), signed_in(people.ada)):
+        assert "Payer accounts</span>" in client.get("/jobs/").content.decode()
+        assert "Django admin" not in client.get("/jobs/").content.decode()
+    people.alice.is_staff = True
+    people.alice.save()
+    assert "Django admin" in alice.get("/jobs/").content.decode()
 
 
 def test_a_form_without_its_token_is_refused_with_a_page(people):
