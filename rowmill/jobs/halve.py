@@ -69,25 +69,31 @@ def _divide(batch: Batch, kind: Kind, error_type: str) -> None:
 
 
 def _halve(batch: Batch, kind: Kind, start_of_second: int, error_type: str) -> None:
-    """Make two batches of one. Each half gets few tries, so that the poison is found soon."""
+    """Make two batches of one. Each half gets few tries, so that the poison is found soon; a row alone gets all of them,
+    since a few deaths of the process by chance must not make it look poisonous."""
     second = Batch(
         org_id=batch.org_id,
         job_id=batch.job_id,
         lane=batch.lane,
         first_row=start_of_second,
         last_row=batch.last_row,
-        attempts=max(0, kind.max_attempts - 2),
+        attempts=_tries_spent(kind, batch.last_row - start_of_second + 1),
         claims=batch.claims,
         last_error=error_type[:200],
     )
     batch.last_row = start_of_second - 1
     Batch.objects.filter(pk=batch.pk).update(
-        last_row=batch.last_row, attempts=max(0, kind.max_attempts - 2), **count_outcomes(batch)
+        last_row=batch.last_row, attempts=_tries_spent(kind, batch.row_count), **count_outcomes(batch)
     )
     _wait(batch, error_type, 0.0)
     for word, count in count_outcomes(second).items():
         setattr(second, word, count)
     second.save(force_insert=True)
+
+
+def _tries_spent(kind: Kind, rows: int) -> int:
+    """Give how many attempts a half begins with."""
+    return max(0, kind.max_attempts - 2) if rows > 1 else 0
 
 
 def _fail_row(batch: Batch, kind: Kind, number: int) -> None:
