@@ -12,6 +12,8 @@ from django.contrib import admin
 from django.db import models, transaction
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 
 from rowmill import audit
 from rowmill.models import (
@@ -32,7 +34,16 @@ if TYPE_CHECKING:
 else:
     AnyAdmin = admin.ModelAdmin
 
-site = admin.AdminSite(name="admin")
+
+class OperatorSite(admin.AdminSite):
+    """The admin, with the one place where passwords are changed."""
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Lead to the page that ends every session."""
+        return redirect("account_change_password")  # type: ignore[return-value]
+
+
+site = OperatorSite(name="admin")
 site.site_header = site.site_title = "Rowmill"
 site.index_title = "Installation"
 site.login = secure_admin_login(site.login)  # type: ignore[method-assign]

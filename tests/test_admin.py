@@ -162,6 +162,10 @@ def test_disabling_somebody_is_in_the_trail(people: People, operator: Client) ->
     assert (people.alice.is_active, people.alice.is_superuser) == (True, True), "nobody locks themselves out"
 
 
+def test_a_password_is_changed_in_one_place_only(operator: Client) -> None:
+    assert operator.get("/admin/password_change/")["Location"] == "/accounts/password/change/"
+
+
 def test_only_operators_come_in_and_only_by_the_one_sign_in(people: People) -> None:
     client = Client()
     assert client.get("/admin/", follow=True).redirect_chain[-1][0].startswith("/accounts/login/")

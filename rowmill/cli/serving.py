@@ -75,8 +75,12 @@ class Embedded:
 
     def start(self) -> None:
         """Start the runner and serve from a thread of its own."""
+        from django.conf import settings
+
         tempfile.tempdir = str(self._scratch)  # whatever a crash leaves half-written there goes at the next start
         self.server.prepare()  # the port first: a start that fails for it shall not have touched a batch
+        if "ROWMILL_BASE_URL" not in os.environ:  # links in mails lead to where this really listens
+            settings.ROWMILL_BASE_URL = self.url
         self.runner.start()
         keep_spare()  # a file that comes in finds the process that reads it already started
         self._thread = threading.Thread(target=self.server.serve, name="web", daemon=True)

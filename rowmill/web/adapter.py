@@ -16,6 +16,15 @@ from rowmill.notify import mail
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Closes sign-up, and sends mail through `notify`."""
 
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": "No account has this e-mail and this password. Type both again, or choose a new one.",
+        "too_many_login_attempts": "Too many tries. Wait five minutes, then try again, or choose a new password.",
+        "incorrect_password": "This is not your present password. Type it again.",
+        "enter_current_password": "This is not your present password. Type it again.",
+        "account_inactive": "This account is disabled. Ask whoever runs this installation.",
+    }
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Tell that nobody signs up without an invitation."""
         return False

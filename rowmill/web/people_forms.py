@@ -35,6 +35,7 @@ class Dressed(forms.Form):
             is_choice = isinstance(widget, forms.Select)
             widget.attrs["class"] = "form-select" if is_choice else "form-control"
             widget.attrs.pop("placeholder", None)
+            field.error_messages["required"] = "Fill this in."
 
     def take_error(self, error: InputError) -> None:
         """Show a verb's error at its field."""
