@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
 from rowmill.contracts import PayerLimits, PayerProfile
+from rowmill.doorbell import ring
 from rowmill.errors import NotFound, Snooze
 from rowmill.models import Batch, BatchState, PayerAccount, Practice
 from rowmill.notify.mail import tell_admins
@@ -107,12 +109,18 @@ def mark_broken(account_id: int, code: str) -> bool:
     return bool(first)
 
 
-def mark_working(account: PayerAccount) -> None:
-    """Note that an account works (again), and let the org's waiting batches go on at once."""
-    PayerAccount.objects.filter(pk=account.pk).update(broken_code="", broken_at=None, tested_at=timezone.now())
-    Batch.objects.filter(org_id=account.org_id, state=BatchState.WAITING).exclude(waiting_reason="").update(
-        available_at=timezone.now(), waiting_reason=""
+def mark_working(account: PayerAccount, *, tested: bool = True) -> None:
+    """Note that an account may work (again), and let the org's waiting batches go on at once.
+
+    `tested`: the payer has let us in; False for credentials that were only saved.
+    """
+    PayerAccount.objects.filter(pk=account.pk).update(
+        broken_code="", broken_at=None, tested_at=timezone.now() if tested else None
     )
+    waiting = Batch.objects.filter(org_id=account.org_id, state=BatchState.WAITING).exclude(waiting_reason="")
+    for lane in set(waiting.values_list("lane", flat=True)):
+        waiting.filter(lane=lane).update(available_at=Now(), waiting_reason="")
+        ring(lane)
 
 
 def _aad(account: PayerAccount, field: str) -> str:

@@ -65,7 +65,7 @@ def save_account(caller: Caller, account: PayerAccount, values: Mapping[str, Any
         caller.org, caller.user, verb, "payer_account", account.public_id, payer=account.payer, credentials=renewed
     )
     if renewed:
-        mark_working(account)
+        mark_working(account, tested=False)
         account.refresh_from_db()
     return account
 

@@ -103,6 +103,7 @@ class Batch(models.Model):
 
     class Meta:
         ordering = ("job", "first_row")
+        verbose_name_plural = "batches"
         constraints = (
             models.UniqueConstraint(fields=["job", "first_row"], name="batch_once"),
             models.CheckConstraint(condition=models.Q(last_row__gte=models.F("first_row")), name="batch_has_rows"),

@@ -22,7 +22,9 @@ def broken_invariants(job: Job) -> list[str]:
             "WHERE job_id = %s ORDER BY first_row",
             job.pk,
         )
-        results = rows("SELECT row_number, outcome, claims FROM rowmill_result WHERE job_id = %s ORDER BY row_number", job.pk)
+        results = rows(
+            "SELECT row_number, outcome, claims FROM rowmill_result WHERE job_id = %s ORDER BY row_number", job.pk
+        )
     expected = 1
     for first, last, state, claims, *counts in batches:
         if first != expected:
