@@ -98,7 +98,7 @@ def test_members_and_auditors_read_labels_and_change_nothing(
     account, practice = add(alice, ACCOUNTS, ACCOUNT), add(alice, PRACTICES, PRACTICE)
     for client in (bob, ada):
         (seen,) = client.get(ACCOUNTS).json()["results"]
-        assert seen["state"] == "ready"
+        assert seen["state"] == "new"
         assert not {"base_url", "token_url", "in_flight", "client_id", "client_secret"} & set(seen)
         assert client.get(PRACTICES).json()["results"] == [practice]
     for path, made, body in ((ACCOUNTS, account, ACCOUNT), (PRACTICES, practice, PRACTICE)):
