@@ -178,7 +178,8 @@ SECURE_SSL_REDIRECT = False
 SECURE_HSTS_SECONDS = 31_536_000 if ROWMILL_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ROWMILL_HTTPS else None
 CSRF_TRUSTED_ORIGINS = [ROWMILL_BASE_URL]
-SECURE_REFERRER_POLICY = "no-referrer" if ROWMILL_HTTPS else "same-origin"
+# Not "no-referrer": with it browsers send `Origin: null` with every form, which the CSRF check refuses.
+SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -28,9 +28,19 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def _count(text: str) -> int:
+    """Read a number of which none, or less, makes no sense."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError("it takes a whole number from 1 on")
+    return int(text)
+
+
 def _plugins(text: str) -> dict[str, str]:
     """Read `slug=dotted.path,slug=dotted.path`."""
-    return dict(word.split("=", 1) for word in _words(text))
+    words = _words(text)
+    if not all("=" in word for word in words):
+        raise ValueError("it takes slug=dotted.path, separated by commas")
+    return dict(word.split("=", 1) for word in words)
 
 
 @dataclass(frozen=True)
@@ -78,14 +88,16 @@ SETTINGS: tuple[Setting, ...] = (
         "Password of the first admin; empty means a one-time sign-in link is printed.",
     ),
     Setting("ROWMILL_ORG_NAME", "My organisation", str, "Name of the first org, made at start."),
-    Setting("ROWMILL_MAX_UPLOAD_BYTES", str(10 * 1024 * 1024), int, "Largest file that a whole POST takes, in bytes."),
+    Setting(
+        "ROWMILL_MAX_UPLOAD_BYTES", str(10 * 1024 * 1024), _count, "Largest file that a whole POST takes, in bytes."
+    ),
     Setting(
         "ROWMILL_MIN_FREE_BYTES",
         str(500 * 1024 * 1024),
         int,
         "Below this much free disk, uploads get 507 and jobs wait.",
     ),
-    Setting("ROWMILL_CONCURRENCY", "8", int, "Batches that one process works on at a time."),
+    Setting("ROWMILL_CONCURRENCY", "8", _count, "Batches that one process works on at a time."),
     Setting("ROWMILL_POLL_SECONDS", "1.0", float, "How often an idle runner looks for work without a ring."),
     Setting(
         "ROWMILL_SWEEP_SECONDS", "5.0", float, "How often the sweeper looks for expired leases and jobs to settle."
@@ -94,14 +106,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ROWMILL_INSPECT_MEMORY_BYTES",
         str(1024 * 1024 * 1024),
-        int,
+        _count,
         "Memory that the child which reads a file may use.",
     ),
-    Setting("ROWMILL_INSPECT_SECONDS", "300", int, "Time that the child which reads a file may take."),
+    Setting("ROWMILL_INSPECT_SECONDS", "300", _count, "Time that the child which reads a file may take."),
     Setting("ROWMILL_DUPLICATE_HOURS", "24", int, "For how long the same bytes again are held back as a duplicate."),
-    Setting("ROWMILL_SESSION_IDLE_MINUTES", "30", int, "A browser session ends after this long without a click."),
-    Setting("ROWMILL_ACCESS_TOKEN_MINUTES", "10", int, "Life of an API access token."),
-    Setting("ROWMILL_REFRESH_TOKEN_HOURS", "12", int, "Life of an API refresh token."),
+    Setting("ROWMILL_SESSION_IDLE_MINUTES", "30", _count, "A browser session ends after this long without a click."),
+    Setting("ROWMILL_ACCESS_TOKEN_MINUTES", "10", _count, "Life of an API access token."),
+    Setting("ROWMILL_REFRESH_TOKEN_HOURS", "12", _count, "Life of an API refresh token."),
     Setting(
         "ROWMILL_EMAIL_URL",
         "",
@@ -140,7 +152,8 @@ def kept_secret(folder: Path, name: str, given: str) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the data directory: `parents` are open to all
+        folder.mkdir(exist_ok=True, mode=0o700)
     made = base64.b64encode(secrets.token_bytes(32)).decode()
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

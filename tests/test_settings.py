@@ -1,0 +1,51 @@
+"""What the environment makes of the settings: safe behind TLS, private on disk, and clear about what it cannot read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rowmill.errors import ConfigError
+from rowmill.wiring import env, kept_secret
+
+
+def load(tmp_path: Path, expression: str, **environment: str) -> str:
+    """Load the settings in a process of its own and give what an expression over them says."""
+    code = f"from rowmill import settings as s; print({expression})"
+    given = {"PATH": os.environ["PATH"], "ROWMILL_DATA_DIR": str(tmp_path / "data"), **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_forms_work_behind_tls(tmp_path: Path) -> None:
+    """With "no-referrer" browsers send `Origin: null` with every form, and the CSRF check refuses it."""
+    assert load(tmp_path, "s.SECURE_REFERRER_POLICY", ROWMILL_HTTPS="yes") == "same-origin"
+
+
+def test_a_new_data_directory_is_nobody_elses(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        kept_secret(tmp_path / "deep" / "data" / "keys", "secret.key", "")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / "deep" / "data" / part).stat().st_mode) for part in ("", "keys")]
+    assert modes == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("name", ["ROWMILL_CONCURRENCY", "ROWMILL_MAX_UPLOAD_BYTES", "ROWMILL_INSPECT_SECONDS"])
+@pytest.mark.parametrize("text", ["0", "-1", "many", ""])
+def test_a_count_that_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigError, match=f"{name} cannot be read: it takes a whole number from 1 on"):
+        env(name)
+
+
+def test_a_plugin_without_a_path_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROWMILL_KINDS", "mine")
+    with pytest.raises(ConfigError, match=r"it takes slug=dotted\.path"):
+        env("ROWMILL_KINDS")
