@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
@@ -22,7 +23,11 @@ from rest_framework_simplejwt.utils import get_md5_hash_password
 from rowmill.api.attempts import WrongAttempt, limited, sign_in_limits
 from rowmill.api.base import OneFormat, SmallJSON
 from rowmill.api.problems import problems
+from rowmill.errors import NotFound
 from rowmill.models import Membership, User
+from rowmill.orgs import find_caller
+
+ORG_CLAIM = "org_id"
 
 
 class Credentials(serializers.Serializer[Any]):
@@ -80,7 +85,7 @@ class TokenView(OpenDoor):
                     raise WrongAttempt
         except WrongAttempt:
             raise AuthenticationFailed("The e-mail address or the password is wrong.", "wrong_password") from None
-        return Response(_pair(RefreshToken.for_user(user)))
+        return Response(_pair(_begin(user)))
 
 
 class RefreshView(OpenDoor):
@@ -98,6 +103,14 @@ class RefreshView(OpenDoor):
         wanted = RefreshWanted(data=request.data)
         wanted.is_valid(raise_exception=True)
         return Response(_pair(_rotate(wanted.validated_data["refresh"])), status=status.HTTP_200_OK)
+
+
+def _begin(user: User) -> RefreshToken:
+    """Make a refresh token that stays in the org of the sign-in, so that a removal never slips a program into another."""
+    token = RefreshToken.for_user(user)
+    with suppress(NotFound):  # of no org: every address will say so
+        token[ORG_CLAIM] = str(find_caller(user).org.public_id)
+    return token
 
 
 def _pair(refresh: RefreshToken) -> dict[str, str]:
@@ -123,7 +136,9 @@ def _rotate(raw: str) -> RefreshToken:
     with transaction.atomic():
         _, used_up_now = cast("tuple[BlacklistedToken, bool]", old.blacklist())
         if used_up_now:
-            return RefreshToken.for_user(user)
+            fresh = RefreshToken.for_user(user)
+            fresh[ORG_CLAIM] = old.get(ORG_CLAIM)
+            return fresh
     _end_all(user.pk)
     raise _REFUSED
 

@@ -20,6 +20,7 @@ from rowmill.errors import (
     RowmillError,
     StateError,
 )
+from rowmill.models import Membership
 from rowmill.orgs import Caller, find_caller
 
 P = ParamSpec("P")
@@ -69,9 +70,10 @@ def member_view(
         try:
             request.caller = find_caller(request.user, request.session.get("org_id"))  # type: ignore[attr-defined,arg-type]
         except NotFound as error:
-            if "org_id" in request.session:  # removed from that org: never slip into another without being asked
-                return redirect("orgs")
+            if Membership.objects.filter(user=request.user).exists():  # type: ignore[misc]
+                return redirect("orgs")  # removed from the org: never slip into another without being asked
             return problem(request, NotAllowed(str(error)))
+        request.session.setdefault("org_id", str(request.caller.org.public_id))  # type: ignore[attr-defined]
         try:
             return view(request, *args, **kwargs)  # type: ignore[arg-type]
         except tuple(STATUS) as error:

@@ -15,6 +15,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 from rest_framework.test import APIClient
 
 from rowmill.models import AttemptCount, Membership
+from rowmill.orgs import add_member
 from tests.conftest import PASSWORD, People
 
 TOKEN = "/api/v1/auth/token/"
@@ -198,3 +199,13 @@ def test_refresh_token_opens_nothing_and_access_token_refreshes_nothing(people: 
     assert refresh(tokens["access"]).status_code == 401
     assert refresh("rubbish").status_code == 401
     assert refresh("").status_code == 400
+
+
+def test_a_token_stays_in_the_org_it_was_made_in(people: People) -> None:
+    add_member(people.other, "bob@acme.test", "admin")
+    first = get_tokens("bob@acme.test")
+    tokens = refresh(first["refresh"]).json()
+    Membership.objects.filter(user=people.bob, org=people.acme).delete()
+    for access in (first["access"], tokens["access"]):
+        assert open_with(access) == 403, "not into the other clinic without being asked"
+    assert open_with(get_tokens("bob@acme.test")["access"]) == 404, "a new sign-in is being asked"

@@ -320,6 +320,14 @@ def test_switching_orgs_is_asked_for_and_never_slips(people: People) -> None:
         assert bob.post("/orgs/switch/", {"org": wrong})["Location"] == "/orgs/"
 
 
+def test_who_never_switched_does_not_slip_into_another_org_either(people: People) -> None:
+    orgs.add_member(people.other, "bob@acme.test", "admin")
+    bob = signed_in(people.bob)
+    assert "alice@acme.test" in bob.get("/settings/people/").content.decode()
+    Membership.objects.filter(user=people.bob, org=people.acme).delete()
+    assert bob.get("/settings/people/")["Location"] == "/orgs/", "not into the other clinic without being asked"
+
+
 # ------------------------------------------------------------------------------------------------ practices
 
 
