@@ -27,6 +27,7 @@ from rowmill.uploads.receive import abandon_upload, begin_upload, finish_upload,
 
 log = structlog.get_logger("rowmill.jobs")
 LANE = "bulk"
+LOOKED_UP = frozenset({"in_flight"})  # options that are ours and not the sender's: they may differ the next time
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ def submit_unanswered(upload: Upload) -> Job:
 
 def hash_request(sha256: str, kind: str, intent: Mapping[str, Any]) -> str:
     """Give the hash by which the same request is known again."""
-    body = json.dumps([sha256, kind, dict(intent)], sort_keys=True, default=str)
+    sent = {name: value for name, value in intent.items() if name not in LOOKED_UP}
+    body = json.dumps([sha256, kind, sent], sort_keys=True, default=str)
     return hashlib.sha256(body.encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
-from rowmill.models import AuditEvent, Job, Practice, Upload
+from rowmill.models import AuditEvent, Job, PayerAccount, Practice, Upload
 from rowmill.storage import LocalStorage
 from tests.conftest import PASSWORD, People
 
@@ -231,3 +231,13 @@ def test_browser_session_sends_with_the_csrf_token(people: People) -> None:
 def test_trail_tells_who_sent_what(people: People, bob: APIClient) -> None:
     send(bob)
     assert {"upload.begin", "upload.ready", "job.submit"} <= set(AuditEvent.objects.values_list("verb", flat=True))
+
+
+def test_an_account_that_is_edited_between_does_not_make_it_another_request(people: People, bob: APIClient) -> None:
+    first = send(bob, key="k-1").json()
+    PayerAccount.objects.create(
+        org=people.acme, payer="UHC", base_url="https://a.test", token_url="https://a.test/token", in_flight=40,
+        client_id_sealed=b"", client_secret_sealed=b"",
+    )  # fmt: skip
+    again = send(bob, key="k-1")
+    assert (again.status_code, again.json()["id"]) == (201, first["id"])
