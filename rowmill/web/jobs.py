@@ -106,7 +106,7 @@ def _tab_context(request: MemberRequest, job: Job) -> dict[str, Any]:
 def _results_context(job: Job, outcome: str, code: str, search: str, number: str) -> dict[str, Any]:
     """Read a page of the results table."""
     outcome = outcome if outcome in OUTCOME_WORDS else ""
-    page = int(number) if number.isascii() and number.isdigit() else 1
+    page = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 1
     lines = page_results(job, outcome=outcome, code=code, search=search, page=page, size=PAGE_ROWS)
     columns = [name for name in get_kind(job.kind).result_header if name not in TOLD_ELSEWHERE]
     return {

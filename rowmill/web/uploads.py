@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from rowmill import registry
 from rowmill.claims.intake import DEFAULT_PAYER, take_claims_file
 from rowmill.errors import DuplicateFile, InputError, NotAllowed, NotFound, OutOfSpace, StateError, TableError
-from rowmill.models import Job, PayerAccount, Practice, Upload
+from rowmill.models import Job, PayerAccount, Practice, Upload, UploadState
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
 from rowmill.web.frame import MemberRequest, member_view
@@ -25,6 +25,11 @@ from rowmill.web.history import list_history
 from rowmill.web.jobs import live_context
 
 KIND = "claim_status"
+NO_VERDICT: dict[str, str] = {
+    UploadState.RECEIVING: "This file is still coming in. Load the page again in a moment.",
+    UploadState.CHECKING: "This file is still being checked. Load the page again in a moment.",
+    UploadState.ABORTED: "This file was not taken: its sending broke off, or it had been sent before. Nothing was run.",
+}
 FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take besides the file
 
 
@@ -166,7 +171,10 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
 def upload_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Show the verdict on a file again: what was found, where, and what to do."""
     upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
+    if upload.state in NO_VERDICT:
+        verdict = Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
+        return render(request, "uploads/upload.html", {"verdict": verdict, "upload": upload})
     job = Job.objects.filter(upload=upload, deleted_at=None).order_by("-id").first()
-    word = "refused" if upload.state == "REJECTED" else "sound"
+    word = "refused" if upload.state == UploadState.REJECTED else "sound"
     verdict = Verdict(word, upload.name, 200, upload=upload, findings=list(upload.findings.all()), job=job)
     return render(request, "uploads/upload.html", {"verdict": verdict, "upload": upload})

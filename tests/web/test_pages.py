@@ -492,3 +492,15 @@ def test_a_job_is_looked_for_inside_the_org_only(people, done, rf):
     request = rf.get("/")
     request.caller = find_caller(people.alice)
     assert find_job(request, done.public_id) == done
+
+
+@pytest.mark.parametrize(("state", "words"), [("CHECKING", "still being checked"), ("ABORTED", "was not taken")])
+def test_a_file_without_a_verdict_is_not_called_sound(people, alice, state, words):
+    upload = Upload.objects.create(org=people.acme, kind="claim_status", name="claims.csv", state=state)
+    text = alice.get(f"/uploads/{upload.public_id}/").content.decode()
+    assert words in text
+    assert "Sound." not in text
+
+
+def test_a_page_number_beyond_all_numbers_is_the_last_page(alice, done):
+    assert alice.get(f"/jobs/{done.public_id}/?page={'9' * 5000}").status_code == 200
