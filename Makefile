@@ -30,11 +30,11 @@ setup: $(STAMP)  ## Make .venv with .venv/bin/rowmill in it
 
 setup-dev: $(DEV_STAMP)  ## The same with the tools for tests and checks
 
-demo: $(STAMP)  ## Install, run the main job on made-up claims, and stay up (EXIT=1 stops at the end; ROWS=200)
-	@.venv/bin/rowmill demo --rows $(or $(ROWS),200) $(if $(EXIT),--exit)
+demo: $(STAMP)  ## Install, run the main job on made-up claims, and stay up (EXIT=1 stops at the end; ROWS=200, PORT=8000)
+	@.venv/bin/rowmill demo --rows $(or $(ROWS),200) $(if $(PORT),--port $(PORT)) $(if $(EXIT),--exit)
 
-up: $(STAMP)  ## Run Rowmill on ./rowmill-data
-	@.venv/bin/rowmill up
+up: $(STAMP)  ## Run Rowmill on ./rowmill-data (PORT=8000)
+	@.venv/bin/rowmill up $(if $(PORT),--port $(PORT))
 
 test: $(DEV_STAMP) system  ## All tests: the fast ones first, then real processes and the browser
 	@echo "==> Tests. One part alone: make test-fast, make test-slow"

@@ -11,6 +11,10 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.progress import TransferSpeedColumn as Speed
 
 CONSOLE = Console(stderr=True, highlight=False)
+HINTS = {  # what the API's words cannot know: how it is done from here
+    "duplicate_file": "To run it again, add --confirm-duplicate.",
+    "token_not_valid": "An access token lives for minutes. Get a new one, or sign in with --email.",
+}
 
 
 @contextmanager
@@ -62,5 +66,7 @@ def _words(now: dict[str, Any]) -> str:
 def print_problem(problem: dict[str, Any], sentence: str) -> None:
     """Print why the server refused, with the places in the file."""
     CONSOLE.print(f"[bold red]Refused:[/] {sentence}")
+    if hint := HINTS.get(problem.get("code", "")):
+        CONSOLE.print(hint)
     for finding in problem.get("findings", [])[:20]:
         CONSOLE.print(f"  {finding['message']} {finding.get('mend', '')}")

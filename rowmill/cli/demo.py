@@ -87,7 +87,7 @@ class _Demo:
                 report = asyncio.run(self._work(embedded.url))
                 report["expected"] = dict(expected)
                 report["payer"] = payer.stats()
-                self._tell(report, embedded.url)
+                self._tell(report)
                 if stay is not None:
                     self._stay(embedded.url, stay)
             finally:
@@ -130,7 +130,7 @@ class _Demo:
             **compare(self.results, self.book),
         }
 
-    def _tell(self, report: dict[str, Any], url: str) -> None:
+    def _tell(self, report: dict[str, Any]) -> None:
         """Print the balance and the first results, or the JSON."""
         if self.quiet:
             print(json.dumps(report), flush=True)
@@ -153,10 +153,10 @@ class _Demo:
         )
         self.say("\nThe first results:")
         _print_table(self.results)
-        self.say(f"\nPages: {url}/bulk-upload    API: {url}/api/docs/")
 
     def _stay(self, url: str, stay: threading.Event) -> None:
         """Stay up until stopped."""
+        self.say(f"\nPages: {url}/bulk-upload    API: {url}/api/docs/")
         self.say(f"Sign in: {self.email}  password: {self.password}" if not self.quiet else "")
         self.say("It stays up; stop it with Ctrl-C. Next: drop a file of your own on the page, or read docs/README.md.")
         stay.wait()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rowmill.errors import ConfigError
 from rowmill.tabular.child import drop_spare, keep_spare
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ def prepare_database() -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from rowmill.errors import ConfigError
-
     call_command("migrate", verbosity=0, interactive=False)
     if connection.vendor != "sqlite":
         return
@@ -49,6 +48,14 @@ def prepare_database() -> None:
             )
         cursor.execute("PRAGMA journal_mode=WAL")
     connection.close()
+
+
+def unusable_port(host: str, port: int) -> ConfigError:
+    """Say that an address cannot be listened on, and what to do."""
+    return ConfigError(
+        f"Cannot listen on {host}:{port}. Most likely another program uses that port already: "
+        "choose another one with --port; 0 takes a free one."
+    )
 
 
 class Embedded:
@@ -78,13 +85,20 @@ class Embedded:
         from django.conf import settings
 
         tempfile.tempdir = str(self._scratch)  # whatever a crash leaves half-written there goes at the next start
-        self.server.prepare()  # the port first: a start that fails for it shall not have touched a batch
+        self._listen()  # the port first: a start that fails for it shall not have touched a batch
         if "ROWMILL_BASE_URL" not in os.environ:  # links in mails lead to where this really listens
             settings.ROWMILL_BASE_URL = self.url
         self.runner.start()
         keep_spare()  # a file that comes in finds the process that reads it already started
         self._thread = threading.Thread(target=self.server.serve, name="web", daemon=True)
         self._thread.start()
+
+    def _listen(self) -> None:
+        """Take the port. Raises: ConfigError where it cannot be had."""
+        try:
+            self.server.prepare()
+        except OSError as error:
+            raise unusable_port(*self.server.bind_addr[:2]) from error
 
     def stop(self) -> None:
         """Stop taking requests, let the batches under way end or go back, and let go of the data directory."""
