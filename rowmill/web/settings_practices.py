@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from rowmill.claims import practices
 from rowmill.errors import InputError
-from rowmill.models import Practice
+from rowmill.models import PayerAccount, Practice
 from rowmill.orgs import fetch, own
 from rowmill.web.frame import MemberRequest, admin_view, member_view
 from rowmill.web.people_forms import EditPractice
@@ -72,6 +72,8 @@ def _edit(request: MemberRequest, practice: Practice) -> HttpResponse:
 
 def _say_saved(request: MemberRequest, practice: Practice) -> None:
     """Say what was saved, and warn of an NPI that cannot be right."""
-    messages.success(request, f"{practice.name} is saved.")
+    has_account = own(request.caller, PayerAccount).exists()
+    next_step = "" if has_account else " Next: add a payer account, so that jobs can run."
+    messages.success(request, f"{practice.name} is saved.{next_step}")
     if not practices.npi_fits(practice.npi):
         messages.warning(request, practices.NPI_WARNING)
