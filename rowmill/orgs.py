@@ -16,7 +16,7 @@ from django.core.validators import validate_email
 from django.db import models, transaction
 from django.utils import timezone
 
-from rowmill.errors import InputError, NotAllowed, NotFound, StateError
+from rowmill.errors import ConfigError, InputError, NotAllowed, NotFound, StateError
 from rowmill.models import Invitation, Membership, Org, Role, SignInLink, User
 from rowmill.storage.seal import Sealer, master_sealer, new_key
 
@@ -96,6 +96,22 @@ def org_sealer(org_id: int) -> Sealer:
     """Give the sealer of an org's data key. Cost: one query the first time."""
     org = Org.objects.get(pk=org_id)
     return Sealer(_master().open(org.wrapped_key, f"org|{org.public_id}"))
+
+
+def need_key() -> None:
+    """Raises: ConfigError where the installation's key is none, or not the one that the orgs' keys were sealed with.
+
+    With another key no payer account opens and no answer can be kept: every row would fail.
+    """
+    master = _master()
+    for org in Org.objects.order_by("id")[:1]:
+        try:
+            master.open(org.wrapped_key, f"org|{org.public_id}")
+        except ConfigError:
+            raise ConfigError(
+                "This database was made with another encryption key. Put the file keys/encryption.key of its data "
+                "directory back, or set ROWMILL_ENCRYPTION_KEY to the key it was made with. Nothing was changed."
+            ) from None
 
 
 def _master() -> Sealer:

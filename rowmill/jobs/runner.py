@@ -20,6 +20,7 @@ from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.submit import LANE
 from rowmill.jobs.sweep import recover_after_start, sweep
+from rowmill.orgs import need_key
 from rowmill.uploads.places import has_room
 
 log = structlog.get_logger("rowmill.runner")
@@ -70,7 +71,8 @@ class Runner:
         self._threads.append(threading.Thread(target=self._sweep, name="sweeper", daemon=True))
 
     def start(self) -> None:
-        """Pick up what an earlier process left, then begin."""
+        """Pick up what an earlier process left, then begin. Raises: ConfigError where the encryption key is another."""
+        need_key()
         recover_after_start()
         for thread in self._threads:
             thread.start()
