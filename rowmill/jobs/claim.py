@@ -13,7 +13,7 @@ from rowmill.contracts import Kind
 from rowmill.errors import LostLease
 from rowmill.faults import fault_point
 from rowmill.models import Batch, BatchState, Job, JobState
-from rowmill.registry import get_kind
+from rowmill.registry import KINDS, get_kind
 
 BACKOFF_CAP_SECONDS = 60.0
 
@@ -26,13 +26,14 @@ def lease_length(kind: Kind) -> timedelta:
 def claim_batch(owner: str, lane: str) -> Batch | None:
     """Take one due batch of a lane, with a lease and a new fencing number. Gives None where nothing is due.
 
+    A job whose kind is not installed (any more) waits, and holds nobody up.
     Cost: one short transaction.
     """
     with transaction.atomic():
         due = (
             Batch.objects.select_related("job__upload")
             .filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now())
-            .filter(job__state__in=[JobState.PENDING, JobState.PROCESSING])
+            .filter(job__state__in=[JobState.PENDING, JobState.PROCESSING], job__kind__in=list(KINDS))
             .order_by("available_at", "id")
         )
         if connection.features.has_select_for_update_skip_locked:

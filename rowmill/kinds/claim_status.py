@@ -184,7 +184,8 @@ class ClaimStatus(RowKind):
 
     def tell_refused(self, batch: BatchInfo, pace: Pace, code: str) -> None:
         """Mark the account, so that the admin is told once."""
-        accounts = {e.profile.account_id for e in self._engines.values() if e.pace is pace}
+        engines = list(self._engines.values())  # a copy: other batches open accounts meanwhile
+        accounts = {engine.profile.account_id for engine in engines if engine.pace is pace}
         for account_id in accounts:
             import_module(ACCOUNTS).mark_broken(account_id, code)
 

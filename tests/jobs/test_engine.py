@@ -352,3 +352,12 @@ def test_only_the_clock_of_the_database_counts(make_job, monkeypatch):
     assert take_back_leases() == 0
     assert renew_lease(batch)
     assert claim_module.backoff_seconds(99) == 60.0
+
+
+def test_a_job_of_a_kind_that_is_gone_holds_nobody_up(make_job):
+    gone, other = make_job(2), make_job(2)
+    Job.objects.filter(pk=gone.pk).update(kind="a-plugin-that-was-taken-out")
+    work()
+    other.refresh_from_db()
+    gone.refresh_from_db()
+    assert (other.state, gone.state) == ("COMPLETED", "PENDING")
