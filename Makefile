@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 PIP := $(PY) -m pip --disable-pip-version-check -q
 
-.PHONY: help setup setup-dev demo up test test-fast test-slow system check format lock clean nemesis
+.PHONY: help setup setup-dev demo up test test-fast test-slow test-crash test-browser system check format lock clean nemesis
 
 help:  ## Show this list
 	@echo "Rowmill: a table in, a result for every row out."
@@ -37,15 +37,24 @@ up: $(STAMP)  ## Run Rowmill on ./rowmill-data (PORT=8000)
 	@.venv/bin/rowmill up $(if $(PORT),--port $(PORT))
 
 test: $(DEV_STAMP) system  ## All tests: the fast ones first, then real processes and the browser
-	@echo "==> Tests. One part alone: make test-fast, make test-slow"
-	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
-	@.venv/bin/python -m pytest -q -m "slow or browser or crash"
+	@echo "==> Tests, in four parts. One alone: make test-fast, make test-slow, make test-crash, make test-browser"
+	@$(MAKE) --no-print-directory test-fast test-slow test-crash test-browser
 
 test-fast: $(DEV_STAMP)  ## The fast tests
+	@echo "==> The fast tests"
 	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
 
-test-slow: $(DEV_STAMP) system  ## Real processes, kill -9, and the browser
-	@.venv/bin/python -m pytest -q -m "slow or browser or crash"
+test-slow: $(DEV_STAMP)  ## Long files, the crawl of every address, fuzzing
+	@echo "==> The slow tests"
+	@.venv/bin/python -m pytest -q -n 2 -m "slow and not browser and not crash"
+
+test-crash: $(DEV_STAMP)  ## Real processes, kill -9 at every point
+	@echo "==> The crash tests"
+	@.venv/bin/python -m pytest -q -m "crash and not browser"
+
+test-browser: $(DEV_STAMP) system  ## The pages in Chromium
+	@echo "==> The browser tests"
+	@.venv/bin/python -m pytest -q -m browser
 
 system:  # what the tests need from the operating system
 	@if ! command -v chromium >/dev/null 2>&1; then \
