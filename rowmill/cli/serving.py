@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
 
 WEB_THREADS = 16
 BODY_SLACK_BYTES = 64 * 1024 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 
 
 def set_up_django(data_dir: Path | None = None) -> None:
-    """Load the settings, with the data directory given on the command line where there is one."""
+    """Load the settings, with the data directory given on the command line where there is one.
+
+    Whatever is written from now on is for this process's user only.
+    """
+    os.umask(0o077)
     if data_dir is not None:
         os.environ["ROWMILL_DATA_DIR"] = str(data_dir)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rowmill.settings")
@@ -119,8 +125,17 @@ def _make_server(host: str, port: int) -> Any:
     # What is not read of a body would be read into memory at its end, so there is a hard limit above the door's own,
     # which answers in words.
     server.max_request_body_size = settings.ROWMILL_MAX_UPLOAD_BYTES + BODY_SLACK_BYTES
+    server.max_request_header_size = MAX_HEADER_BYTES
+    server.error_log = _log_trouble  # type: ignore[method-assign]
     server.shutdown_timeout = 5
     return server
+
+
+def _log_trouble(msg: str = "", level: int = logging.ERROR, traceback: bool = False) -> None:
+    """Log what broke below Django: type and place. The server's own words quote the exception, which may hold a cell."""
+    import structlog
+
+    structlog.get_logger("rowmill.server").log(level, "server stumbled", exc_info=sys.exc_info()[1])
 
 
 def first_admin_note(url: str) -> str:
