@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rowmill.errors import ConfigError
 
@@ -33,6 +35,45 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise ValueError("it takes a whole number from 1 on")
     return int(text)
+
+
+def _zone(text: str) -> str:
+    """Read a time zone's name."""
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("it takes a zone such as UTC or America/Chicago") from None
+    return text
+
+
+def _level(text: str) -> str:
+    """Read a level of the log."""
+    if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+        raise ValueError("it takes DEBUG, INFO, WARNING or ERROR")
+    return text.upper()
+
+
+def _mail_server(text: str) -> str:
+    """Read a mail server's address; its text may hold a password, so no error quotes it."""
+    if text and not _is_address(text, {"smtp", "smtps"}):
+        raise ValueError("it takes smtp:// or smtps:// with a host and, if need be, a port")
+    return text
+
+
+def _base_url(text: str) -> str:
+    """Read the installation's own address."""
+    if not _is_address(text, {"http", "https"}):
+        raise ValueError("it takes an address that begins with http:// or https:// and names a host")
+    return text
+
+
+def _is_address(text: str, schemes: set[str]) -> bool:
+    """Tell whether an address has one of these schemes, a host, and a port that can be, if any."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _plugins(text: str) -> dict[str, str]:
@@ -71,15 +112,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ROWMILL_BASE_URL",
         "http://127.0.0.1:8000",
-        str,
+        _base_url,
         "Address of this installation as people type it; used in e-mails.",
     ),
     Setting(
         "ROWMILL_HTTPS", "no", _boolean, "Set to yes behind TLS: secure cookies, HSTS, trust of X-Forwarded-Proto."
     ),
     Setting("ROWMILL_DEBUG", "no", _boolean, "Django's debug mode; never with real data."),
-    Setting("ROWMILL_LOG_LEVEL", "INFO", str, "DEBUG, INFO, WARNING or ERROR."),
-    Setting("ROWMILL_TIME_ZONE", "UTC", str, "Zone in which pages show times."),
+    Setting("ROWMILL_LOG_LEVEL", "INFO", _level, "DEBUG, INFO, WARNING or ERROR."),
+    Setting("ROWMILL_TIME_ZONE", "UTC", _zone, "Zone in which pages show times."),
     Setting("ROWMILL_ADMIN_EMAIL", "", str, "E-mail address of the first admin, made at start."),
     Setting(
         "ROWMILL_ADMIN_PASSWORD",
@@ -117,7 +158,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ROWMILL_EMAIL_URL",
         "",
-        str,
+        _mail_server,
         "smtp://user:password@host:port (smtps for TLS); empty writes mail to files in the data directory.",
     ),
     Setting("ROWMILL_EMAIL_FROM", "rowmill@localhost", str, "Sender of e-mails."),

@@ -49,3 +49,38 @@ def test_a_plugin_without_a_path_is_refused_in_words(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ROWMILL_KINDS", "mine")
     with pytest.raises(ConfigError, match=r"it takes slug=dotted\.path"):
         env("ROWMILL_KINDS")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("ROWMILL_TIME_ZONE", "Mars/Base", "it takes a zone such as UTC or America/Chicago"),
+        ("ROWMILL_TIME_ZONE", "../etc/passwd", "it takes a zone such as UTC or America/Chicago"),
+        ("ROWMILL_LOG_LEVEL", "verbose", "it takes DEBUG, INFO, WARNING or ERROR"),
+        ("ROWMILL_EMAIL_URL", "smtp://u:secret@mail.test:many", "it takes smtp://"),
+        ("ROWMILL_EMAIL_URL", "mail.test", "it takes smtp://"),
+        ("ROWMILL_BASE_URL", "rowmill.test", "it takes an address that begins with http:// or https://"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigError, match=f"{name} cannot be read: {words}") as raised:
+        env(name)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ROWMILL_TIME_ZONE", "America/Chicago"),
+        ("ROWMILL_LOG_LEVEL", "debug"),
+        ("ROWMILL_EMAIL_URL", "smtps://u:p@mail.test:465"),
+        ("ROWMILL_EMAIL_URL", ""),
+        ("ROWMILL_BASE_URL", "https://rowmill.test"),
+    ],
+)
+def test_what_can_be_read_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+    assert env(name) == (text.upper() if name == "ROWMILL_LOG_LEVEL" else text)
