@@ -42,10 +42,22 @@ def read_sample(sample: bytes, shape: Shape, *, whole: bool, limit: int = SAMPLE
         record = read_record(sample, at, shape, final=True)
         if record.fault is None and not record.newline and not whole:
             break
+        if record.fault is not None and not whole and _goes_on(sample, record, shape, rows):
+            break
         row = _sample_row(sample, record, shape, line)
         rows.append(row)
         at, line = row.end, line + row.lines
     return rows
+
+
+def _goes_on(sample: bytes, record: Record, shape: Shape, rows: Sequence[SampleRow]) -> bool:
+    """Tell whether an open quote at the sample's end is a long cell: the lines inside it are no rows."""
+    if record.fault is None or record.fault.code != "quote-not-closed" or not rows:
+        return False
+    width = Counter(len(r.cells) for r in rows).most_common(1)[0][0]
+    inside = sample[record.fault.opened :].split(bytes([shape.line_end]), 21)[1:-1]
+    alike = sum(line.count(shape.delimiter) == width - 1 for line in inside)
+    return width > 1 and 2 * alike < max(1, len(inside))
 
 
 def _sample_row(sample: bytes, record: Record, shape: Shape, line: int) -> SampleRow:

@@ -23,10 +23,20 @@ _UTF8_SEQUENCE = re.compile(
 # Bytes without a letter in Windows-1252; and 0xFF, a letter that hardly any word has.
 _NEVER_1252 = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D, 0xFF))
 _HIGH = re.compile(rb"[\x80-\xff]")
+# What Shift-JIS makes of bytes. A single sign that clings to a Latin letter speaks against it, so does one that is nobody's
+# (a curly apostrophe, a with tilde and n with tilde in Windows-1252 come out so); other kana and kanji speak for it,
+# half-width ones in runs.
+_SIGN = "\u3005\u3040-\u30ff\u4e00-\u9fff"
+_JAPANESE = re.compile(
+    rf"(?P<against>(?<=[A-Za-z])[{_SIGN}](?![{_SIGN}])|(?<![{_SIGN}])[{_SIGN}](?=[A-Za-z])|[\ue000-\uf8ff])"
+    rf"|[{_SIGN}]+|[\uff61-\uff9f]{{3,}}"
+)
 _LETTERS_1252 = frozenset(range(0xC0, 0x100)) - {0xD7, 0xF7} | {0x8A, 0x8C, 0x8E, 0x9A, 0x9C, 0x9E, 0x9F, 0xAA, 0xBA}
 _MARKS_1252 = frozenset(
     (0x80, 0x82, 0x84, 0x85, 0x8B, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x99, 0x9B)
 ) | frozenset(range(0xA0, 0xC0))
+# Signs that open something or stand alone: right after a letter with an accent they are the rest of a cut UTF-8 sequence.
+_OPENING_1252 = frozenset((0x80, 0x82, 0x84, 0x8B, 0x91, 0x93))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,11 @@ def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
     return tally.verdict(), tally.sequences > 0 and len(tally.lines) > 1
 
 
+def _is_rare_sign(sign: str) -> bool:
+    """Tell whether a sign is a rare kanji: its first byte is what Windows-1252 has for a small letter with an accent."""
+    return len(sign.encode("cp932", "replace")) == 2 and sign.encode("cp932", "replace")[0] >= 0xE0
+
+
 class _Tally:
     """Counts the evidence for each encoding over a whole file."""
 
@@ -82,6 +97,7 @@ class _Tally:
         self._offset = 0
         self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")()
         self._kana = 0
+        self._against = 0
         self._before = b"\n"
 
     def add(self, block: bytes) -> None:
@@ -111,7 +127,7 @@ class _Tally:
         before = block[at - 1 : at] if at else self._before
         after = block[at + 1 : at + 2]
         if byte in _MARKS_1252:
-            self.plausible += 1
+            self.plausible += not (byte in _OPENING_1252 and before > b"\xc2")
         elif byte in _LETTERS_1252:
             # A capital after a small letter, or a letter among digits, is no word of any language.
             capital = byte < 0xDF and byte not in (0x9A, 0x9C, 0x9E)
@@ -127,11 +143,16 @@ class _Tally:
             self._japanese = None
             return
         if not block.isascii():
-            self._kana += sum("\u3040" <= c <= "\u30ff" or "\u4e00" <= c <= "\u9fff" for c in text)
+            for match in _JAPANESE.finditer(text):
+                signs = match.group()
+                common = 0 if match.lastgroup == "against" else len(signs) - sum(map(_is_rare_sign, signs))
+                self._kana += common
+                self._against += len(signs) - common
 
     def verdict(self) -> Encoding | None:
         """Weigh the evidence. A file with valid UTF-8 beyond ASCII in it is UTF-8, damaged."""
         japanese = self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays
+        japanese = japanese and self._against * 2 <= self._kana
         if self.strays and japanese and self.sequences * 4 < self.strays:
             return Encoding("shift_jis")
         if self.sequences > 0 and self.sequences * 20 >= self.strays:

@@ -245,6 +245,8 @@ def _settle_broken_quote(scan: Scan, data: bytes, record: Record, final: bool) -
     assert fault is not None
     opened_end = _line_stop(data, fault.opened, shape)
     same_line = fault.code != "quote-not-closed" and fault.at < opened_end
+    if same_line and (other := _other_delimiter(data[record.start : opened_end].rstrip(b"\r\n"), shape, scan.profile)):
+        return _enter_fault(scan, data, record.start, "other-delimiter", 1, record.start, other=other)
     if same_line:
         return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
     alone = _opens_row(data, fault.opened, opened_end, scan) or _stands_alone(data, opened_end, scan)
@@ -253,13 +255,12 @@ def _settle_broken_quote(scan: Scan, data: bytes, record: Record, final: bool) -
     return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
 
 
-def _enter_fault(scan: Scan, data: bytes, start: int, code: str, column: int, at: int) -> int:
+def _enter_fault(scan: Scan, data: bytes, start: int, code: str, column: int, at: int, **words: object) -> int:
     """Enter the physical lines from the record's start through the fault's line as broken."""
     ledger, shape = scan.ledger, scan.shape
     ledger.release()
     above = _lines(data, start, at, shape)
     stop = _line_stop(data, at, shape)
-    words: dict[str, object] = {}
     ledger.notes.add(code, line=ledger.line + above, row=ledger.record, column=column, byte=scan.offset(at), **words)
     ledger.take_broken(above + 1)
     scan.clean.begin()

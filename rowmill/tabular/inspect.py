@@ -24,8 +24,9 @@ from rowmill.tabular.header import Header, check_header, count_known, find_heade
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.magic import look_at
+from rowmill.tabular.marks import find_marks
 from rowmill.tabular.notes import Notes
-from rowmill.tabular.records import Shape
+from rowmill.tabular.records import Shape, read_record
 from rowmill.tabular.scan import NotUtf8, Scan
 
 _BLOCK = 1 << 20
@@ -144,6 +145,7 @@ class _Attempt:
         self.notes = Notes()
         self.digest = Digest(self.path)
         self.mixed = False
+        self.top_sound = False
 
     def judge(self) -> Reading:
         """Go through the steps; each may be the last."""
@@ -214,7 +216,7 @@ class _Attempt:
         if bad_original is not None:
             notes.add("bad-encoding", byte=None, encoding=encoding.name)
         if header is None:
-            if sample.strip():
+            if sample.strip() and not whole:
                 notes.add("row-too-long", line=1, limit=SAMPLE_BYTES)
             else:
                 notes.add("empty-file")
@@ -276,7 +278,7 @@ class _Attempt:
         inspection = self._inspection(
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
-        trusted = header_sound and not loader.failed and loader.count == ledger.rows
+        trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
         return Reading(inspection, con, loader.source, conditions.bad, ledger, trusted)
 
     def _enter_top(self, ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None:
@@ -311,7 +313,8 @@ class _Attempt:
         own = [r.cells for r in rows[header.index + 1 :] if len(r.cells) == shape.columns and not r.fault]
         with source.open("rb") as file:
             top = file.read(head.end)
-            self._check_top(top, tolerate)
+            self._check_top(top, head, shape, tolerate)
+            self.top_sound = not self.notes.has_errors
             line = top[head.start : head.end].rstrip(b"\r\n")
             scan = Scan(
                 file,
@@ -334,17 +337,29 @@ class _Attempt:
                 clean.close()
         return scan
 
-    def _check_top(self, top: bytes, tolerate: bool) -> None:
-        """Look for bytes that no header may hold. Raises: NotUtf8, unless bad bytes are tolerated."""
+    def _check_top(self, top: bytes, head: SampleRow, shape: Shape, tolerate: bool) -> None:
+        """Look for bytes that no header may or should hold. Raises: NotUtf8, unless bad bytes are tolerated."""
+
+        def note(code: str, at: int, column: int | None = None) -> None:
+            line = top.count(shape.line_end, 0, at) + 1
+            self.notes.add(code, line=line, byte=at, column=column, encoding="UTF-8")
+
         if (at := top.find(b"\x00")) >= 0:
-            self.notes.add("nul-byte", line=top.count(b"\n", 0, at) + 1, byte=at)
+            note("nul-byte", at)
         try:
             top.decode()
         except UnicodeDecodeError as error:
             if not tolerate:
                 raise NotUtf8(error.start) from None
-            line = top.count(b"\n", 0, error.start) + 1
-            self.notes.add("bad-encoding", line=line, byte=error.start, encoding="UTF-8")
+            note("bad-encoding", error.start)
+        told = {"nul-byte"}
+        for mark in find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False):
+            if mark.code not in told:
+                told.add(mark.code)
+                note(mark.code, mark.at)
+        record = read_record(top, head.start, shape, final=True)
+        if record.fault is None and record.bare_quote is not None:
+            note("quote-in-unquoted", record.bare_quote[1], record.bare_quote[0])
 
     def _compare(self, loader: Loader, ledger: Ledger) -> None:
         """Hold the loader's count against the independent one."""

@@ -6,6 +6,7 @@ reader of `records` take over, record by record, and hands back as soon as the f
 
 from __future__ import annotations
 
+import bisect
 import codecs
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -125,6 +126,7 @@ class Scan:
         if self._pending or not block.isascii():
             self._check_utf8(block, at, final)
         self._marks += find_marks(carried, block, at, self.header, self.shape, final=final)
+        self._marks.sort()
 
     def _check_utf8(self, block: bytes, at: int, final: bool) -> None:
         """Decode the block as UTF-8, with the cut character of the block before."""
@@ -316,8 +318,8 @@ class Scan:
         """Give the marks that fall into the next `stop` bytes, relative to them; drop those that lie behind."""
         if not self._marks:
             return []
-        self._marks = [m for m in self._marks if m.at >= base]
-        return [m.at - base for m in self._marks if m.at < base + stop]
+        del self._marks[: self._first_mark(base)]
+        return [m.at - base for m in self._marks[: self._first_mark(base + stop)]]
 
     # ------------------------------------------------------------------------------------ record by record
 
@@ -349,7 +351,11 @@ class Scan:
 
     def marks_in(self, start: int, end: int) -> list[Mark]:
         """Give the marks inside a record, told by offsets in the file."""
-        return [m for m in self._marks if start <= m.at < end] if self._marks else []
+        return self._marks[self._first_mark(start) : self._first_mark(end)] if self._marks else []
+
+    def _first_mark(self, at: int) -> int:
+        """Give the place of the first mark at an offset or after it. A file of junk has a mark on every other byte."""
+        return bisect.bisect_left(self._marks, at, key=lambda m: m.at)
 
     def note_mixed_newlines(self, line: int, at: int) -> None:
         """Warn once that lines end in several ways."""
