@@ -20,6 +20,8 @@ _UTF8_SEQUENCE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
 )
+# UTF-8 that no text in Windows-1252 holds: a capital with an accent and a mark inside a word, a with circumflex and a euro.
+_SURELY_UTF8 = re.compile(rb"(?<=[a-z])[\xc3-\xc5][\x80-\xbf]|\xe2\x80[\x90-\xa6]|\xe2\x82\xac")
 # Bytes without a letter in Windows-1252; and 0xFF, a letter that hardly any word has.
 _NEVER_1252 = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D, 0xFF))
 _HIGH = re.compile(rb"[\x80-\xff]")
@@ -89,6 +91,7 @@ class _Tally:
     def __init__(self) -> None:
         self.sequences = 0
         self.strays = 0
+        self.foreign = False
         self.plausible = 0
         self.undefined = 0
         self.lines: set[int] = set()
@@ -104,6 +107,7 @@ class _Tally:
         """Weigh one more block."""
         if not block.isascii():
             strays = _UTF8_SEQUENCE.sub(lambda m: b"\x00" * len(m.group()), block)
+            self.foreign = self.foreign or _SURELY_UTF8.search(block) is not None
             self.sequences += len(_UTF8_SEQUENCE.findall(block))
             for match in _HIGH.finditer(strays):
                 self._weigh(block, match.start())
@@ -155,7 +159,7 @@ class _Tally:
         japanese = japanese and self._against * 2 <= self._kana
         if self.strays and japanese and self.sequences * 4 < self.strays:
             return Encoding("shift_jis")
-        if self.sequences > 0 and self.sequences * 20 >= self.strays:
+        if self.sequences > 0 and (self.sequences * 20 >= self.strays or self.foreign):
             return None
         if self.undefined or not self.strays or self.plausible < 0.9 * self.strays:
             return None

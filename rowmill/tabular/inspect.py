@@ -313,8 +313,6 @@ class _Attempt:
         own = [r.cells for r in rows[header.index + 1 :] if len(r.cells) == shape.columns and not r.fault]
         with source.open("rb") as file:
             top = file.read(head.end)
-            self._check_top(top, head, shape, tolerate)
-            self.top_sound = not self.notes.has_errors
             line = top[head.start : head.end].rstrip(b"\r\n")
             scan = Scan(
                 file,
@@ -328,6 +326,8 @@ class _Attempt:
                 first_bad_is_mixed=self.mixed and source == self.path,
             )
             try:
+                self._check_top(top, head, shape, tolerate)
+                self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
             except NotUtf8:
                 if self.con is not None:

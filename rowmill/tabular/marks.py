@@ -31,6 +31,18 @@ def _typographic(delimiter: int) -> re.Pattern[bytes]:
     )
 
 
+@cache
+def _spellings(header: bytes, delimiter: int, quote: int) -> tuple[bytes, ...]:
+    """Give the header line as written, with every cell quoted, and with none: whoever joins files has several writers."""
+    sign, between = bytes([max(quote, 0)]), bytes([delimiter])
+    if quote < 0:
+        return (header,)
+    names = header.split(between)
+    if all(len(n) > 2 and n[:1] == sign == n[-1:] and sign not in n[1:-1] for n in names):
+        return header, between.join(n[1:-1] for n in names)
+    return (header,) if sign in header else (header, between.join(sign + n + sign for n in names))
+
+
 def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shape, *, final: bool) -> list[Mark]:
     """Find the suspect places of a block, by offset, sorted; `carried` are the bytes of its first record before it."""
     marks: list[Mark] = []
@@ -39,7 +51,8 @@ def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shap
         while found >= 0:
             marks.append(Mark(at + found, code))
             found = block.find(byte, found + 1)
-    tail = carried[-(len(header) + 8) :]
+    headers = _spellings(header, shape.delimiter, shape.quote) if header else ()
+    tail = carried[-(max(map(len, headers), default=0) + 8) :]
     line_end = shape.newline[-1:]
     joined = (line_end if len(tail) == len(carried) else b"") + tail + block
     base = at + len(block) - len(joined)
@@ -50,8 +63,8 @@ def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shap
         if b"\xe2" in joined and any(sign in joined for sign in _TYPOGRAPHIC):
             found_all = _typographic(shape.delimiter).finditer(joined)
             marks += [Mark(base + m.start(), "typographic-quotes") for m in found_all]
-    if header:
-        needle = line_end + header
+    for one in headers:
+        needle = line_end + one
         marks += [
             Mark(base + m + 1, "repeated-header")
             for m in _places(joined, needle)

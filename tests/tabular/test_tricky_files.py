@@ -117,3 +117,21 @@ def test_junk_with_a_mark_on_every_other_byte_is_judged(tmp_path: Path) -> None:
     found = look(tmp_path, b"id,name\n" + random.Random(1).randbytes(200_000))
     assert found.verdict == "unsound"
     assert found.balance.balances
+
+
+@pytest.mark.parametrize("header", ["id,name", '"id","name"'])
+@pytest.mark.parametrize("again", ["id,name", '"id","name"'])
+def test_a_header_repeated_by_another_writer_is_known(header: str, again: str, tmp_path: Path) -> None:
+    found = look(tmp_path, f"{header}\n1,Ann\n{again}\n2,Bob\n".encode())
+    assert (found.row_count, told(found)) == (2, [("repeated-header", 3)])
+
+
+def test_a_few_lines_of_utf8_among_western_ones_are_two_encodings(tmp_path: Path) -> None:
+    found = look(tmp_path, b"id,name\n" + "1,Zoë\n".encode("cp1252") * 60 + "2,Zoë\n".encode())
+    assert found.verdict == "unsound"
+    assert found.findings[0].code == "mixed-encodings"
+
+
+def test_marks_after_western_letters_are_no_utf8(tmp_path: Path) -> None:
+    found = look(tmp_path, ("id,name\n" + "1,Zoë\n" * 60 + "2,«CAFÉ» né…” x\n").encode("cp1252"))
+    assert (found.verdict, told(found)) == ("sound", [])
