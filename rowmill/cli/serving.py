@@ -87,14 +87,21 @@ class Embedded:
         return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
 
     def start(self) -> None:
-        """Start the runner and serve from a thread of its own."""
+        """Start the runner and serve from a thread of its own. Raises: ConfigError, before any thread has started."""
         from django.conf import settings
 
+        from rowmill.orgs import need_key
+
+        need_key()  # here too: once the server's threads run, a start that fails would not end the process
         tempfile.tempdir = str(self._scratch)  # whatever a crash leaves half-written there goes at the next start
         self._listen()  # the port first: a start that fails for it shall not have touched a batch
         if "ROWMILL_BASE_URL" not in os.environ:  # links in mails lead to where this really listens
             settings.ROWMILL_BASE_URL = self.url
-        self.runner.start()
+        try:
+            self.runner.start()
+        except BaseException:
+            self.server.stop()
+            raise
         keep_spare()  # a file that comes in finds the process that reads it already started
         self._thread = threading.Thread(target=self.server.serve, name="web", daemon=True)
         self._thread.start()
