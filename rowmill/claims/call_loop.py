@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-import uvloop
-
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -25,7 +23,7 @@ def call_loop() -> asyncio.AbstractEventLoop:
     global _loop, _pid
     with _lock:
         if _loop is None or _pid != os.getpid():
-            _loop, _pid = uvloop.new_event_loop(), os.getpid()
+            _loop, _pid = asyncio.new_event_loop(), os.getpid()
             threading.Thread(target=_run, args=(_loop,), name="payer-calls", daemon=True).start()
         return _loop
 
