@@ -67,8 +67,9 @@ if spare:
     child.keep_spare()
     time.sleep(1.5)
 column = Column("patient_id", required=True, filled=True)
+checks = {"required": get_check("required")}
 begin()
-found = child.inspect_in_child(Path(path), [column], {"required": get_check("required")})
+found = child.inspect_in_child(Path(path), [column], checks)
 end()
 if found.verdict != "sound" or not found.balance.balances or not found.sha256:
     raise SystemExit(1)

@@ -217,8 +217,9 @@ def main() -> None:
     """Be the child: one request on stdin, answers as lines of JSON on stdout."""
     # Imported here, not above: the parent has no need of NumPy and DuckDB.
     from rowmill.tabular.inspect import Limits, inspect_table  # noqa: PLC0415
-    from rowmill.tabular.load import OutOfMemory, is_out_of_space  # noqa: PLC0415
+    from rowmill.tabular.load import OutOfMemory, is_out_of_space, open_ahead  # noqa: PLC0415
 
+    open_ahead()
     line = sys.stdin.readline()
     if not line:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rowmill.tabular.records import Record, Shape, cell, read_record
 
@@ -73,10 +73,13 @@ def _sample_row(sample: bytes, record: Record, shape: Shape, line: int) -> Sampl
     return SampleRow(cells, record.start, end, line, 1, newline, True, record.fault.opened)
 
 
-def detect_shape(sample: bytes, *, whole: bool, known: Callable[[Sequence[bytes]], int]) -> Shape:
-    """Detect the dialect. `known(cells)` counts the header cells that a kind knows: strong evidence for a delimiter.
+def detect_shape(
+    sample: bytes, *, whole: bool, known: Callable[[Sequence[bytes]], int]
+) -> tuple[Shape, list[SampleRow]]:
+    """Detect the dialect and give the sample's rows in it.
 
-    Shape: `columns` is the commonest number of fields.
+    `known(cells)` counts the header cells that a kind knows: strong evidence for a delimiter. Shape: `columns` is the
+    commonest number of fields.
     """
     quote = _detect_quote(sample)
     best: tuple[float, Shape] | None = None
@@ -91,9 +94,11 @@ def detect_shape(sample: bytes, *, whole: bool, known: Callable[[Sequence[bytes]
         if best is None or score > best[0] + 1e-9:
             best = score, Shape(delimiter, quote, b"\n", columns)
     assert best is not None
-    shape = best[1]
-    newline = _detect_newline(read_sample(sample, shape, whole=whole))
-    return Shape(shape.delimiter, quote, newline, shape.columns)
+    rows = read_sample(sample, best[1], whole=whole)
+    shape = replace(best[1], newline=_detect_newline(rows))
+    if shape.newline == b"\r":
+        rows = read_sample(sample, shape, whole=whole)
+    return shape, rows
 
 
 def _score(rows: Sequence[SampleRow], known: Callable[[Sequence[bytes]], int]) -> tuple[float, int]:

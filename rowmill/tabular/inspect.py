@@ -17,7 +17,7 @@ from rowmill.tabular import load
 from rowmill.tabular.beside import Digest, Loader
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
-from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
+from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.header import Header, check_header, count_known, find_header
@@ -207,8 +207,7 @@ class _Attempt:
             file.seek(skip)
             sample = file.read(SAMPLE_BYTES)
             whole = not file.read(1)
-        shape = detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
-        rows = read_sample(sample, shape, whole=whole)
+        shape, rows = detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
         for row in rows:
             row.start, row.end, row.fault_at = row.start + skip, row.end + skip, row.fault_at + skip
         header = find_header(rows, self.columns)

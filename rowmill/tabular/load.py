@@ -38,9 +38,19 @@ class Bad:
     rejects: bool
 
 
+_opened: list[duckdb.DuckDBPyConnection] = []
+
+
+def open_ahead() -> None:
+    """Open the DuckDB that the next `connect` takes: opening takes as long as judging a small file."""
+    _opened.append(duckdb.connect())
+
+
 def connect(allowed: Sequence[Path], temp: Path, memory_bytes: int, threads: int = 0) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB that may touch these files and this directory, and nothing else, with its settings locked."""
-    con = duckdb.connect(config={"threads": threads} if threads else {})
+    con = _opened.pop() if _opened else duckdb.connect()
+    if threads:
+        con.execute(f"SET threads={threads}")
     con.execute(f"SET memory_limit='{memory_bytes // 1_000_000}MB'")
     con.execute(f"SET temp_directory={quote_text(str(temp))}")
     con.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")

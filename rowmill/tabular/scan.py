@@ -155,7 +155,9 @@ class Scan:
             used += took
             too_long = len(data) - used >= MAX_RECORD_BYTES
             if took and not troubled:
-                continue
+                if final or too_long or data.find(self.shape.line_end, used) >= 0:
+                    continue
+                break
             if not (troubled or final or too_long) or used >= len(data):
                 break
             before = used
