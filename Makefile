@@ -56,11 +56,19 @@ test-browser: $(DEV_STAMP) system  ## The pages in Chromium
 	@echo "==> The browser tests"
 	@.venv/bin/python -m pytest -q -m browser
 
+# A program that the tests need, and the Debian package that has it.
+SYSTEM := chromium:chromium redis-server:redis-server /usr/lib/postgresql/*/bin/initdb:postgresql ip:iproute2 nginx:nginx-light
+
 system:  # what the tests need from the operating system
-	@if ! command -v chromium >/dev/null 2>&1; then \
-	  echo "==> Installing Chromium for the browser tests"; \
-	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation) \
-	    >/dev/null || { echo "Chromium could not be installed. Install it by hand, then run this again."; exit 1; }; \
+	@missing=""; for pair in $(SYSTEM); do \
+	  program=$${pair%%:*}; command -v $$program >/dev/null 2>&1 || ls $$program >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "==> Installing for the tests:$$missing"; \
+	  quiet=""; [ -e /usr/sbin/policy-rc.d ] || { quiet=/usr/sbin/policy-rc.d; printf '#!/bin/sh\nexit 101\n' > $$quiet; chmod +x $$quiet; }; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing fonts-liberation) \
+	    >/dev/null || { echo "Could not install$$missing. Install it by hand, then run this again."; rm -f $$quiet; exit 1; }; \
+	  rm -f $$quiet; \
 	fi
 
 check: $(DEV_STAMP)  ## Lint, format, types, layers, migrations: all that CI does besides the tests
@@ -82,7 +90,8 @@ nemesis: $(DEV_STAMP)  ## kill -9 the whole process at random for SECONDS=60, th
 
 lock:  ## Make the lock files anew (needs uv)
 	@uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements.lock
-	@uv pip compile -q pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements-dev.lock
+	@uv pip compile -q pyproject.toml --extra cluster --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements-cluster.lock
+	@uv pip compile -q pyproject.toml --extra cluster --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements-dev.lock
 
 clean:  ## Remove .venv and caches, never data
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

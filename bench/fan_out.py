@@ -31,11 +31,11 @@ def measure(payer: Payer, in_flight: int, waves: int) -> float:
     list(kind.process(batch(), [row(1, "SIMPD0")]))  # the token, and the first connection
     count = in_flight * waves
     rows = [row(n, f"SIMPD{n}") for n in range(1, count + 1)]
-    share = math.ceil(count / THREADS)
+    size = min(kind.batch_rows, math.ceil(count / THREADS))
     started = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as threads:
         parts = threads.map(
-            lambda at: sum(1 for _ in kind.process(batch(), rows[at : at + share])), range(0, count, share)
+            lambda at: sum(1 for _ in kind.process(batch(), rows[at : at + size])), range(0, count, size)
         )
         assert sum(parts) == count
     return time.perf_counter() - started
@@ -64,7 +64,7 @@ async def plain(payer: Payer, in_flight: int, waves: int) -> float:
 def main() -> None:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--waves", type=int, default=3, help="how many times the calls in flight are filled")
+    parser.add_argument("--waves", type=int, default=20, help="how many times the calls in flight are filled")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median counts")
     parser.add_argument("--latency", type=float, default=1.0, help="seconds that a call takes")
     options = parser.parse_args()
