@@ -16,6 +16,7 @@ from rowmill.models.work import (
     OutcomeState,
     Result,
 )
+from rowmill.models.worker import Worker, WorkerRole
 
 __all__ = [
     "FINAL_STATES",
@@ -41,4 +42,6 @@ __all__ = [
     "Upload",
     "UploadState",
     "User",
+    "Worker",
+    "WorkerRole",
 ]
