@@ -27,6 +27,7 @@ from rowmill.models import (
     Practice,
     Upload,
     User,
+    Worker,
 )
 
 if TYPE_CHECKING:
@@ -201,3 +202,12 @@ class AuditEventAdmin(ReadOnly):
     list_display = ("at", "org", "actor_name", "verb", "target_type", "target_id")
     list_filter = ("verb", "target_type")
     search_fields = ("target_id", "actor_name")
+
+
+@admin.register(Worker, site=site)
+class WorkerAdmin(ReadOnly):
+    """Which processes are at work, and when each gave its last sign of life."""
+
+    fields = ("uuid", "role", "host", "pid", "version", "lanes", "concurrency", "doing", "started_at", "beat_at")
+    list_display = ("role", "host", "pid", "version", "doing", "beat_at")
+    list_filter = ("role",)
