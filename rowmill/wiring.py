@@ -60,6 +60,13 @@ def _mail_server(text: str) -> str:
     return text
 
 
+def _broker_url(text: str) -> str:
+    """Read a broker's address; its text may hold a password, so no error quotes it."""
+    if text and not _is_address(text, {"redis", "rediss"}):
+        raise ValueError("it takes redis:// or rediss:// with a host and, if need be, a port and a database's number")
+    return text
+
+
 def _base_url(text: str) -> str:
     """Read the installation's own address."""
     if not _is_address(text, {"http", "https"}):
@@ -99,6 +106,20 @@ SETTINGS: tuple[Setting, ...] = (
         "ROWMILL_DATA_DIR", "rowmill-data", Path, "Folder for the database, files and keys of the embedded default."
     ),
     Setting("DATABASE_URL", "", str, "Database; empty means SQLite in the data directory."),
+    Setting(
+        "ROWMILL_BROKER_URL",
+        "",
+        _broker_url,
+        "redis://host:port/0 (rediss for TLS) carries rings between processes; empty means that workers only poll.",
+    ),
+    Setting("ROWMILL_BEAT_SECONDS", "10", _count, "How often `rowmill beat` rings each lane."),
+    Setting("ROWMILL_STOP_SECONDS", "20", _count, "How long a stop waits for batches under way to end or go back."),
+    Setting(
+        "ROWMILL_SHARED_STORAGE",
+        "no",
+        _boolean,
+        "Set to yes to state that the local storage folder is the same one for every process and machine.",
+    ),
     Setting(
         "SECRET_KEY", "", str, "Signs sessions and tokens; empty means one made at first start in the data directory."
     ),

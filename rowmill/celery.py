@@ -1,0 +1,111 @@
+"""Wiring: the Celery app that carries rings over Redis. Loaded only where ROWMILL_BROKER_URL is set.
+
+Source: the configuration was found by running Celery and kombu against a Redis that was killed, emptied, frozen and cut
+off (docs/adr/0008-doorbell.md). No late ack, no prefetch, no ETA, no results, no revoke: a message may be lost at will.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from uuid import UUID
+
+import kombu
+from celery import Celery  # type: ignore[import-untyped]
+from kombu.connection import Connection
+from kombu.entity import Queue
+
+from rowmill.doorbell import LANES, use_broker
+from rowmill.errors import ConfigError
+from rowmill.wiring import env
+
+KEY_PREFIX = "rowmill:"
+RING = "rowmill.ring"
+EXPIRES_SECONDS = 120
+MOST_UNHEARD = 100
+LISTEN_TIMEOUT_SECONDS = 15
+PUBLISH_TIMEOUT_SECONDS = 2
+OLDEST_KOMBU = (5, 7, 0)
+
+
+def make_app(url: str) -> Celery:
+    """Make the app, configured the one way that survives every fault of a broker."""
+    app = Celery("rowmill", broker=url or None, include=["rowmill.tasks"], set_as_current=False)
+    app.conf.update(
+        task_acks_late=False,
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
+        task_ignore_result=True,
+        result_backend=None,
+        task_serializer="json",
+        accept_content=["json"],
+        task_queues=[Queue(lane, routing_key=lane) for lane in LANES],  # type: ignore[no-untyped-call]
+        task_create_missing_queues=True,  # a lane of a newer release
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=transport_options(LISTEN_TIMEOUT_SECONDS),
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.5},
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    return app
+
+
+def transport_options(timeout_seconds: float) -> dict[str, Any]:
+    """Give what kombu hands to Redis: no socket waits for ever, and all keys carry our prefix."""
+    return {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": min(3.0, timeout_seconds),
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "global_keyprefix": KEY_PREFIX,
+    }
+
+
+def need_sound_kombu(version: str = kombu.__version__) -> None:
+    """Refuse a kombu whose workers go deaf when a connection dies half-open. Raises: ConfigError."""
+    found = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in version.split(".")[:3])
+    if found < OLDEST_KOMBU:
+        raise ConfigError(f"kombu {version} can go deaf for ever on a dead connection. Install kombu 5.7.0 or newer.")
+
+
+class Publisher:
+    """Sends a ring over a connection of its own, that is dropped after any trouble."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Connection | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self, lane: str, ring_id: UUID) -> None:
+        """Send one ring. Raises: what the broker's client raises. Cost: at most a few of its time-outs."""
+        with self._one_at_a_time:
+            try:
+                self._send(lane, ring_id)
+            except Exception:
+                self._connection = None  # not closed politely: that may wait for a dead peer
+                raise
+
+    def _send(self, lane: str, ring_id: UUID) -> None:
+        """Send, unless so many rings of the lane lie unheard that one more says nothing."""
+        if self._connection is None:
+            options = transport_options(PUBLISH_TIMEOUT_SECONDS)
+            self._connection = self._app.connection_for_write(transport_options=options)
+        channel = self._connection.default_channel
+        if channel._size(lane) >= MOST_UNHEARD:
+            return
+        with self._app.amqp.Producer(channel, auto_declare=False) as producer:
+            self._app.send_task(
+                RING, args=[lane], task_id=str(ring_id), queue=lane, expires=EXPIRES_SECONDS, producer=producer
+            )
+
+
+def connect_doorbell() -> None:
+    """Let this process's rings go to the broker. Raises: ConfigError for a kombu that is too old."""
+    need_sound_kombu()
+    use_broker(Publisher(app))
+
+
+app = make_app(env("ROWMILL_BROKER_URL"))
