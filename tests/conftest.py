@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.early import DATA
+from tests.early import DATA, ON_POSTGRES
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     from django.conf import settings
 
+    if ON_POSTGRES:
+        return
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = os.path.join(
         DATA.name, f"test-{os.getpid()}.sqlite3"
     )
