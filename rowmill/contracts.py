@@ -6,8 +6,9 @@ Nothing here imports Django. A plugin is one file plus one line in `registry`; s
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol, runtime_checkable
@@ -366,15 +367,12 @@ class Payer(Protocol):
 
     async def lookup(self, inquiry: Inquiry) -> Answer:
         """Ask the payer about one claim."""
-        ...
 
     async def test_connection(self) -> None:
         """Get a token and make the cheapest call there is. Raises: PayerError."""
-        ...
 
     async def aclose(self) -> None:
         """Close connections."""
-        ...
 
 
 @runtime_checkable
@@ -383,51 +381,68 @@ class SearchingPayer(Protocol):
 
     def lookup_many(self, inquiries: Sequence[Inquiry]) -> AsyncIterator[tuple[int, Answer]]:
         """Yield (index of the inquiry, answer)."""
-        ...
 
 
 # ------------------------------------------------------------------------------------------------ bytes at rest
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object at rest. `sha256` is "" where the storage does not keep it; `modified_at` has a zone."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+    sha256: str = ""
+
+
 @runtime_checkable
 class Storage(Protocol):
-    """Bytes at rest under a key such as `org/7/uploads/<uuid>/original`.
+    """Bytes at rest under a key such as `org/7/uploads/<uuid>/original`, made by the server, never a sender's name.
 
-    A key, once written, never changes its bytes. Every write is complete and synced to disk before it is seen.
+    Every write is seen whole or not at all. A key's bytes never change, but that `put_file` may replace them.
+    `near`: objects are files of this machine, so that `hold` copies nothing.
+    Raises: StorageFault from every method while the storage does not answer; ValueError for what is no key.
     """
+
+    near: bool
 
     def write(self, key: str, source: BinaryIO | Iterable[bytes]) -> int:
         """Store the whole source, atomically. Gives the bytes written. Raises: OutOfSpace, FileExistsError."""
-        ...
 
     def put_file(self, key: str, path: Path) -> int:
-        """Move a finished local file in under key. Again: replaces."""
-        ...
+        """Move a finished local file in under key; gives its bytes. Again: replaces. Raises: OutOfSpace."""
 
     def open(self, key: str) -> BinaryIO:
         """Open for reading. Raises: FileNotFoundError."""
-        ...
 
-    def local_path(self, key: str) -> Path:
-        """Give a local path whose bytes are the object's, for reading only. Raises: FileNotFoundError."""
-        ...
+    def hold(self, key: str, sha256: str = "") -> AbstractContextManager[Path]:
+        """Give a local path to the object's bytes, for reading only and while the `with` lasts.
 
-    def size(self, key: str) -> int | None:
-        """Give the size in bytes, None where there is no such key."""
-        ...
+        Raises: FileNotFoundError, OutOfSpace, ObjectChanged where what is fetched has another SHA-256.
+        Cost: fetched once for the machine, then kept in its scratch.
+        """
+
+    def stat(self, key: str) -> Stored | None:
+        """Tell size, time and hash, None where there is no such key."""
 
     def delete(self, key: str) -> None:
         """Remove; no error where there is none."""
-        ...
 
     def delete_under(self, prefix: str) -> int:
-        """Remove everything under a prefix; gives how many objects went."""
-        ...
+        """Remove everything in the folder `prefix`, here and in scratch; gives how many objects went."""
+
+    def listing(self, prefix: str = "") -> Iterator[Stored]:
+        """List the object or the folder `prefix` with size and time, sorted by key. Cost: a call for each 1,000."""
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """List the keys under a prefix, sorted."""
-        ...
+        """List the keys of the same."""
+
+    def copies(self) -> Sequence[str]:
+        """List the keys of which this machine has a copy in its scratch."""
+
+    def drop_copy(self, key: str) -> None:
+        """Remove this machine's copy, unless it is in use."""
 
     def free_bytes(self) -> int | None:
-        """Give the bytes left, None where it cannot be known."""
-        ...
+        """Give the bytes left where files are received or copied to, None where it cannot be known."""

@@ -11,6 +11,8 @@
     ├── NotAllowed                 the caller's role does not allow it: 403
     ├── OutOfSpace                 the disk is below its threshold: 507
     ├── TableGone                  the columnar copy of a file cannot be read: the batch fails, no row is to blame
+    │   └── ObjectChanged          the stored bytes are not those that were checked: they are refused
+    ├── StorageFault               the storage does not answer, or not as it should: 503; a batch waits, no attempt is spent
     ├── Snooze                     "not yet": the batch waits, no attempt is spent
     ├── PayerError                 a payer's trouble, with whom to blame: row, world or setup
     ├── ChildError                 the limited child process died, ran out of memory or of time
@@ -103,6 +105,18 @@ class TableGone(RowmillError):
     """The file's columnar copy cannot be read."""
 
     code = "table_gone"
+
+
+class ObjectChanged(TableGone):
+    """The stored file is not the one that was checked: its bytes have changed, so it is not used."""
+
+    code = "object_changed"
+
+
+class StorageFault(RowmillError):
+    """The storage does not answer."""
+
+    code = "storage_down"
 
 
 class Snooze(RowmillError):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rowmill.errors import ConfigError
+from rowmill.storage.url import read_place
 
 
 def _boolean(text: str) -> bool:
@@ -67,6 +68,12 @@ def _broker_url(text: str) -> str:
     return text
 
 
+def _storage(text: str) -> str:
+    """Read where the files lie; its text may hold a secret by mistake, so no error quotes it."""
+    read_place(text)
+    return text
+
+
 def _base_url(text: str) -> str:
     """Read the installation's own address."""
     if not _is_address(text, {"http", "https"}):
@@ -104,6 +111,18 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ROWMILL_DATA_DIR", "rowmill-data", Path, "Folder for the database, files and keys of the embedded default."
+    ),
+    Setting(
+        "ROWMILL_STORAGE_URL",
+        "",
+        _storage,
+        "Where files lie: file:///path or s3://bucket/prefix?endpoint=...; empty means the data directory.",
+    ),
+    Setting(
+        "ROWMILL_SCRATCH_BYTES",
+        str(20 * 1024 * 1024 * 1024),
+        _count,
+        "Most that copies of a bucket's files take on this machine's disk.",
     ),
     Setting("DATABASE_URL", "", str, "Database; empty means SQLite in the data directory."),
     Setting(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import uuid4
 
+from rowmill.contracts import Stored
 from rowmill.errors import OutOfSpace
 
 _BLOCK_BYTES = 1024 * 1024
@@ -17,6 +20,8 @@ _BLOCK_BYTES = 1024 * 1024
 
 class LocalStorage:
     """Storage in a folder of this machine. Objects being written lie in `.incoming` beside the others."""
+
+    near = True
 
     def __init__(self, root: Path, min_free_bytes: int = 0) -> None:
         self.root = root
@@ -76,12 +81,22 @@ class LocalStorage:
             raise FileNotFoundError(key)
         return path
 
-    def size(self, key: str) -> int | None:
-        """Give the size in bytes, None where there is no such key."""
+    def hold(self, key: str, sha256: str = "") -> AbstractContextManager[Path]:
+        """Give the object's own path: nothing is copied, so nothing is checked on a way. Raises: FileNotFoundError."""
+        return nullcontext(self.local_path(key))
+
+    def stat(self, key: str) -> Stored | None:
+        """Tell size and time, None where there is no such key."""
         try:
-            return self._path(key).stat().st_size
+            found = self._path(key).stat()
         except FileNotFoundError:
             return None
+        return Stored(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def size(self, key: str) -> int | None:
+        """Give the size in bytes, None where there is no such key."""
+        found = self.stat(key)
+        return found.size_bytes if found else None
 
     def delete(self, key: str) -> None:
         """Remove; no error where there is none."""
@@ -104,9 +119,19 @@ class LocalStorage:
         if start.is_file():
             yield prefix
             return
-        for path in sorted(start.rglob("*")):
-            if path.is_file() and self._incoming not in path.parents:
-                yield path.relative_to(self.root).as_posix()
+        found = (path.relative_to(self.root).as_posix() for path in start.rglob("*") if path.is_file())
+        yield from sorted(key for key in found if not key.startswith(".incoming/"))
+
+    def listing(self, prefix: str = "") -> Iterator[Stored]:
+        """List the same with size and time; what goes meanwhile is left out."""
+        return (found for key in self.keys(prefix) if (found := self.stat(key)) is not None)
+
+    def copies(self) -> Sequence[str]:
+        """There are none: the object itself is used."""
+        return ()
+
+    def drop_copy(self, key: str) -> None:
+        """There is none."""
 
     def free_bytes(self) -> int | None:
         """Give the bytes left on the folder's disk."""
@@ -131,7 +156,7 @@ class LocalStorage:
     def _path(self, key: str) -> Path:
         """Turn a key into a path below the root. Raises: ValueError for a key that would leave it."""
         parts = PurePosixPath(key).parts
-        if not parts or key.startswith("/") or any(part in {"..", "."} for part in parts):
+        if not parts or key.startswith("/") or key != "/".join(parts) or {"..", "."} & set(parts):
             raise ValueError(f"not a storage key: {key!r}")
         return self.root.joinpath(*parts)
 
