@@ -1,7 +1,7 @@
 """Tables, constraints and state words. No verbs, no I/O."""
 
 from rowmill.models.intake import FindingRecord, Upload, UploadState
-from rowmill.models.limits import AttemptCount
+from rowmill.models.limits import AttemptCount, PayerLimit
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
 from rowmill.models.trail import AuditEvent
 from rowmill.models.work import (
@@ -35,6 +35,7 @@ __all__ = [
     "Org",
     "OutcomeState",
     "PayerAccount",
+    "PayerLimit",
     "Practice",
     "Result",
     "Role",

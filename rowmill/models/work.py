@@ -30,7 +30,8 @@ LIVE_STATES = (JobState.PENDING, JobState.PROCESSING, JobState.CANCELLING)
 class Job(models.Model):
     """One run of a kind over an upload. Its counters are sums over its batches.
 
-    `celery_task_id` is the id of its latest ring. `deleted_at`: bytes and results are gone, the record stays.
+    `lane` is that of all its batches. `celery_task_id` is the id of its latest ring. `deleted_at`: bytes and results are
+    gone, the record stays.
     """
 
     org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="jobs")
@@ -38,6 +39,7 @@ class Job(models.Model):
     upload = models.ForeignKey(Upload, on_delete=models.PROTECT, related_name="jobs")
     kind = models.CharField(max_length=60)
     state = models.CharField(max_length=10, choices=JobState, default=JobState.PENDING)
+    lane = models.CharField(max_length=20, default="bulk", editable=False)
     options = models.JSONField(default=dict)
     total_rows = models.BigIntegerField()
     celery_task_id = models.UUIDField(default=uuid4)
@@ -56,6 +58,7 @@ class Job(models.Model):
         indexes = (
             models.Index(fields=["org", "-id"], name="job_history"),
             models.Index(fields=["state"], name="job_state"),
+            models.Index(fields=["lane", "state"], name="job_lane"),
         )
         constraints = (models.CheckConstraint(condition=models.Q(state__in=JobState.values), name="job_state_known"),)
 
@@ -112,6 +115,9 @@ class Batch(models.Model):
         indexes = (
             models.Index(
                 fields=["lane", "available_at", "id"], name="batch_due", condition=models.Q(state=BatchState.WAITING)
+            ),
+            models.Index(
+                fields=["job", "available_at", "id"], name="batch_next", condition=models.Q(state=BatchState.WAITING)
             ),
             models.Index(fields=["lease_until"], name="batch_leased", condition=models.Q(state=BatchState.RUNNING)),
             models.Index(fields=["job", "state"], name="batch_of_job"),
