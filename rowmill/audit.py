@@ -23,7 +23,7 @@ def record(
     Again: appends another event.
     """
     with transaction.atomic():
-        Org.objects.select_for_update().get(pk=org.pk)
+        Org.objects.select_for_update(no_key=True).get(pk=org.pk)
         last = AuditEvent.objects.filter(org=org).order_by("-position").first()
         event = AuditEvent(
             org=org,

@@ -235,7 +235,7 @@ def change_role(caller: Caller, membership: Membership, role: str) -> None:
     """
     caller.need_admin()
     _need_role(role)
-    _lock(caller.org)
+    hold_org(caller.org)
     if role != Role.ADMIN:
         _keep_an_admin(membership)
     if Membership.objects.filter(pk=membership.pk, org=caller.org).update(role=role) != 1:
@@ -249,16 +249,16 @@ def remove_person(caller: Caller, membership: Membership) -> None:
     Raises: NotAllowed, NotFound; StateError for the last admin.
     """
     caller.need_admin()
-    _lock(caller.org)
+    hold_org(caller.org)
     _keep_an_admin(membership)
     removed, _ = Membership.objects.filter(pk=membership.pk, org=caller.org).delete()
     if not removed:
         raise NotFound("There is no such person in this org.")
 
 
-def _lock(org: Org) -> None:
-    """Let one change of roles in an org wait for another."""
-    Org.objects.select_for_update().get(pk=org.pk)
+def hold_org(org: Org) -> None:
+    """Lock an org until the transaction ends; rows can still be added under it. The last lock to take."""
+    Org.objects.select_for_update(no_key=True).get(pk=org.pk)
 
 
 def _keep_an_admin(membership: Membership) -> None:

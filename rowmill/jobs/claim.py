@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,10 +11,13 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from rowmill.contracts import Kind
+from rowmill.doorbell import LANES
 from rowmill.errors import LostLease
 from rowmill.faults import fault_point
+from rowmill.jobs.hold import read_shared_state
+from rowmill.jobs.turns import jobs_in_turn, note_served
 from rowmill.models import Batch, BatchState, Job, JobState
-from rowmill.registry import KINDS, get_kind
+from rowmill.registry import get_kind
 
 BACKOFF_CAP_SECONDS = 60.0
 
@@ -23,33 +27,53 @@ def lease_length(kind: Kind) -> timedelta:
     return timedelta(seconds=settings.ROWMILL_LEASE_SECONDS or kind.lease_seconds)
 
 
-def claim_batch(owner: str, lane: str) -> Batch | None:
-    """Take one due batch of a lane, with a lease and a new fencing number. Gives None where nothing is due.
+def claim_batch(owner: str, lanes: str | Sequence[str] = LANES) -> Batch | None:
+    """Take one due batch, with a lease and a new fencing number. Gives None where nothing is due.
 
+    The lanes are looked through in the order given; within a lane it is the turn of whom `jobs_in_turn` names first.
     A job whose kind is not installed (any more) waits, and holds nobody up.
-    Cost: one short transaction.
+    Cost: a read, then one short transaction; no claim waits for another.
     """
+    for lane in (lanes,) if isinstance(lanes, str) else lanes:
+        for job_id in jobs_in_turn(lane):
+            batch = _claim_of_job(job_id, owner)
+            if batch is not None:
+                note_served(lane, batch.org_id, job_id)
+                return batch
+    return None
+
+
+def _claim_of_job(job_id: int, owner: str) -> Batch | None:
+    """Take the next due batch of a job, None where others were faster."""
+    skip = connection.features.has_select_for_update_skip_locked
     with transaction.atomic():
         due = (
             Batch.objects.select_related("job__upload")
-            .filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now())
-            .filter(job__state__in=[JobState.PENDING, JobState.PROCESSING], job__kind__in=list(KINDS))
+            .filter(job_id=job_id, state=BatchState.WAITING, available_at__lte=Now())
+            .filter(job__state__in=[JobState.PENDING, JobState.PROCESSING])
             .order_by("available_at", "id")
         )
-        if connection.features.has_select_for_update_skip_locked:
-            due = due.select_for_update(skip_locked=True, of=("self",))
-        batch = due.first()
+        batch = (due.select_for_update(skip_locked=True, of=("self",)) if skip else due).first()
         if batch is None:
             return None
         _take(batch, owner)
         fault_point("claiming")
-        Job.objects.filter(pk=batch.job_id, state=JobState.PENDING).update(
-            state=JobState.PROCESSING, processing_started_at=Now()
-        )
+        begun = batch.job.state != JobState.PENDING or _begin_job(job_id, skip=skip)
     fault_point("claimed")
+    if not begun:
+        _begin_job(job_id)
     batch.claims += 1
     batch.attempts += 1
     return batch
+
+
+def _begin_job(job_id: int, *, skip: bool = False) -> bool:
+    """Let a pending job be processing. `skip`: not now where somebody else holds it; gives False then."""
+    pending = Job.objects.filter(pk=job_id, state=JobState.PENDING)
+    if skip and not pending.select_for_update(skip_locked=True).values_list("pk", flat=True):
+        return False
+    pending.update(state=JobState.PROCESSING, processing_started_at=Now())
+    return True
 
 
 def _take(batch: Batch, owner: str) -> None:
@@ -78,7 +102,7 @@ def hold_batch(batch: Batch) -> None:
 
 def job_state_held(batch: Batch) -> str:
     """Read the job's state such that no cancel commits before this transaction ends."""
-    return Job.objects.select_for_update().values_list("state", flat=True).get(pk=batch.job_id)
+    return read_shared_state(batch.job_id)
 
 
 def renew_lease(batch: Batch, waiting_reason: str = "") -> bool:

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from rowmill import audit
 from rowmill.faults import fault_point
+from rowmill.jobs.hold import hold_job, read_shared_state
 from rowmill.jobs.info import job_info
 from rowmill.models import OPEN_STATES, Batch, BatchState, Job, JobState
 from rowmill.registry import get_kind
@@ -29,6 +30,7 @@ def settle_job(job_id: int) -> str | None:
         _close_kind(job)
     fault_point("before_settle")
     with transaction.atomic():
+        hold_job(job_id)  # first, so that no retry opens a batch between the look and the end
         if Batch.objects.filter(job_id=job_id, state__in=OPEN_STATES).exists():
             return None
         state = _final_state(job)
@@ -39,6 +41,19 @@ def settle_job(job_id: int) -> str | None:
     fault_point("job_settled")
     log.info("job ended", job_id=str(job.public_id), state=state)
     return state
+
+
+def close_waiting(job_id: int) -> int:
+    """Close the waiting batches of a job that is being cancelled. Gives how many.
+
+    One that is being claimed at this moment is left to whoever claims it, or to the next sweep.
+    """
+    with transaction.atomic():
+        if read_shared_state(job_id) != JobState.CANCELLING:
+            return 0
+        waiting = Batch.objects.filter(job_id=job_id, state=BatchState.WAITING).order_by("id")
+        found = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        return waiting.filter(pk__in=found).update(state=BatchState.CANCELLED, waiting_reason="")
 
 
 def _final_state(job: Job) -> str:

@@ -12,8 +12,8 @@ from rowmill.contracts import OUTCOMES
 from rowmill.doorbell import new_ring_id, ring
 from rowmill.errors import StateError
 from rowmill.faults import fault_point
-from rowmill.jobs.settle import settle_job
-from rowmill.jobs.submit import LANE
+from rowmill.jobs.hold import hold_job, hold_upload
+from rowmill.jobs.settle import close_waiting, settle_job
 from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result, Upload
 from rowmill.orgs import Caller
 from rowmill.uploads.purge import purge_upload
@@ -28,16 +28,15 @@ def cancel_job(caller: Caller, job: Job) -> Job:
     """
     caller.need_write()
     with transaction.atomic():
+        hold_job(job.pk)  # waits for checkpoints under way; the time below is later than what they wrote
         changed = Job.objects.filter(pk=job.pk, state__in=[JobState.PENDING, JobState.PROCESSING]).update(
             state=JobState.CANCELLING, cancelled_at=Now(), cancelled_by=caller.user
         )
         fault_point("cancelling")
         if changed:
-            Batch.objects.filter(job=job, state=BatchState.WAITING).update(
-                state=BatchState.CANCELLED, waiting_reason=""
-            )
             audit.record(caller.org, caller.user, "job.cancel", "job", job.public_id)
     fault_point("cancel_committed")
+    close_waiting(job.pk)
     settle_job(job.pk)
     job.refresh_from_db()
     if not changed and job.state not in (JobState.CANCELLING, JobState.CANCELLED):
@@ -53,7 +52,7 @@ def retry_job(caller: Caller, job: Job) -> int:
     caller.need_write()
     ring_id = new_ring_id()
     with transaction.atomic():
-        held = Job.objects.select_for_update().select_related("upload").get(pk=job.pk)
+        held = hold_job(job.pk)
         if held.state not in FINAL_STATES:
             raise StateError("This job is still at work. Wait until it has ended, or cancel it first.")
         if held.upload.purged_at is not None or held.deleted_at is not None:
@@ -72,7 +71,7 @@ def retry_job(caller: Caller, job: Job) -> int:
         audit.record(caller.org, caller.user, "job.retry", "job", job.public_id, rows=rows)
         fault_point("retrying")
     fault_point("retried")
-    ring(LANE, ring_id)
+    ring(job.lane, ring_id)
     job.refresh_from_db()
     return rows
 
@@ -102,6 +101,7 @@ def delete_job(caller: Caller, job: Job) -> None:
     """
     caller.need_write()
     with transaction.atomic():
+        hold_upload(job.upload_id)  # of two jobs that go at once, one is the last
         changed = Job.objects.filter(pk=job.pk, state__in=FINAL_STATES, deleted_at=None).update(deleted_at=Now())
         if not changed:
             if Job.objects.filter(pk=job.pk).exclude(deleted_at=None).exists():

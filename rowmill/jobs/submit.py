@@ -19,14 +19,15 @@ from rowmill.contracts import Kind
 from rowmill.doorbell import new_ring_id, ring
 from rowmill.errors import DuplicateFile, KeyReused, StateError, TableError
 from rowmill.faults import fault_point
+from rowmill.jobs.hold import hold_upload
+from rowmill.jobs.turns import lane_for
 from rowmill.models import Batch, FindingRecord, IdempotencyKey, Job, Upload, UploadState, User
-from rowmill.orgs import Caller
+from rowmill.orgs import Caller, hold_org
 from rowmill.registry import get_kind
 from rowmill.uploads.inspect import as_finding, inspect_upload
 from rowmill.uploads.receive import abandon_upload, begin_upload, finish_upload, max_upload_bytes, receive_whole
 
 log = structlog.get_logger("rowmill.jobs")
-LANE = "bulk"
 LOOKED_UP = frozenset({"in_flight"})  # options that are ours and not the sender's: they may differ the next time
 
 
@@ -45,25 +46,29 @@ def submit_job(upload: Upload, user: User | None, options: Mapping[str, Any]) ->
     with transaction.atomic():
         job = _make_job(upload, user, options, ring_id)
     fault_point("submitted")
-    ring(LANE, ring_id)
+    ring(job.lane, ring_id)
     return job
 
 
-def submit_unanswered(upload: Upload) -> Job:
+def submit_unanswered(upload: Upload) -> Job | None:
     """Start the job of a POST that was cut before its answer, under the Idempotency-Key that it came with.
 
-    So a sender that asks again with the key is given this job. Raises: StateError unless the upload is READY.
+    So a sender that asks again with the key is given this job. Gives None where another sweeper was quicker.
+    Raises: StateError unless the upload is READY.
     """
     intent = upload.intent or {}
     ring_id = new_ring_id()
     with transaction.atomic():
+        hold_upload(upload.pk)
+        if Job.objects.filter(upload=upload).exists():
+            return None
         job = _make_job(upload, upload.created_by, intent, ring_id)
         held = IdempotencyKey.objects.filter(org_id=upload.org_id, user=upload.created_by, job=None)
         key = held.filter(request_hash=hash_request(upload.sha256, upload.kind, intent)).order_by("id").first()
         if key is not None:
             IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
     fault_point("submitted")
-    ring(LANE, ring_id)
+    ring(job.lane, ring_id)
     return job
 
 
@@ -76,8 +81,8 @@ def hash_request(sha256: str, kind: str, intent: Mapping[str, Any]) -> str:
 
 def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring_id: Any) -> Job:
     """Write the job with all its batches; call it inside a transaction."""
-    held = Upload.objects.select_for_update().get(pk=upload.pk)
-    if held.state != UploadState.READY or held.purged_at is not None:
+    held = hold_upload(upload.pk)
+    if held.state != UploadState.READY or held.purged_at is not None or held.purge_after is not None:
         raise StateError("This file is not ready to be worked on.")
     job = Job.objects.create(
         org_id=upload.org_id,
@@ -85,6 +90,7 @@ def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], rin
         kind=upload.kind,
         options=dict(options),
         total_rows=upload.row_count,
+        lane=lane_for(upload.row_count),
         celery_task_id=ring_id,
         created_by=user,
     )
@@ -94,7 +100,7 @@ def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], rin
             Batch(
                 org_id=upload.org_id,
                 job=job,
-                lane=LANE,
+                lane=job.lane,
                 first_row=first,
                 last_row=min(first + size - 1, job.total_rows),
             )
@@ -158,13 +164,15 @@ def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | No
         raise refusal(upload)
     ring_id = new_ring_id()
     with transaction.atomic():
+        hold_upload(upload.pk)
         if not confirmed:
+            hold_org(caller.org)  # of the same file sent twice at once, the second sees the first
             _need_new(upload, upload.sha256)
         job = _make_job(upload, caller.user, upload.intent or {}, ring_id)
         if key is not None:
             IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
     fault_point("submitted")
-    ring(LANE, ring_id)
+    ring(job.lane, ring_id)
     return job
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -112,9 +113,11 @@ def abandon_upload(upload: Upload) -> bool:
     It counts as purged only once its bytes are gone, so that the sweeper ends what a crash cut.
     """
     jobless = Upload.objects.filter(pk=upload.pk, jobs__isnull=True)
-    jobless.exclude(state=UploadState.ABORTED).update(
-        state=UploadState.ABORTED, purge_after=timezone.now(), lease_until=None
-    )
+    with transaction.atomic():
+        Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)  # first, so that no job is made meanwhile
+        jobless.exclude(state=UploadState.ABORTED).update(
+            state=UploadState.ABORTED, purge_after=timezone.now(), lease_until=None
+        )
     if not jobless.filter(state=UploadState.ABORTED).exists():
         return False
     fault_point("abandoning")
