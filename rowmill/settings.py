@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from rowmill import registry
 from rowmill.errors import ConfigError
-from rowmill.wiring import env, kept_secret, use_sound_sqlite
+from rowmill.wiring import POSTGRES, env, kept_secret, use_sound_sqlite
 
 use_sound_sqlite()
 
@@ -105,10 +106,13 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 
 
 def _database(url: str) -> dict[str, Any]:
-    """Give Django's database settings. Raises: ConfigError for a scheme that this release does not speak."""
+    """Give Django's database settings. Raises: ConfigError where Postgres is asked for and its driver is not there."""
     parts = urlsplit(url or f"sqlite:///{DATA_DIR / 'rowmill.sqlite3'}")
-    if parts.scheme != "sqlite":
-        raise ConfigError("DATABASE_URL: this release speaks sqlite:///path only; leave it empty for the default.")
+    return _postgres(parts) if parts.scheme in POSTGRES else _sqlite(parts)
+
+
+def _sqlite(parts: SplitResult) -> dict[str, Any]:
+    """Set up SQLite (docs/adr/0003-sqlite.md)."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": "/" + unquote(parts.path).lstrip("/"),
@@ -118,6 +122,54 @@ def _database(url: str) -> dict[str, Any]:
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;PRAGMA cell_size_check=ON;",
+        },
+    }
+
+
+WEB_CONNECTIONS = 20  # the web server's threads and the sweeper
+
+# What ends what does not end by itself: the server gives up on a process that stopped in the middle of a transaction
+# (and holds its locks), and both sides notice a peer that is no longer there.
+_POSTGRES_LIMITS = {
+    "statement_timeout": "120s",
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "15s",
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+def _postgres(parts: SplitResult) -> dict[str, Any]:
+    """Set up Postgres through psycopg and its pool (docs/adr/0008-postgres.md). Raises: ConfigError without a driver."""
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        raise ConfigError(
+            "DATABASE_URL names a Postgres server, and what is needed to talk to one is not installed. "
+            "Install it: pip install 'rowmill[cluster]'."
+        )
+    given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    most = env("ROWMILL_DATABASE_CONNECTIONS") or 2 * ROWMILL_CONCURRENCY + WEB_CONNECTIONS
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path).strip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": given.pop("host", "") or parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "ATOMIC_REQUESTS": False,
+        "CONN_MAX_AGE": 0,  # given back to the pool, which keeps it
+        "CONN_HEALTH_CHECKS": True,  # the pool looks whether a connection still lives before it hands it out
+        "OPTIONS": {
+            **given,
+            "application_name": "rowmill",
+            "connect_timeout": 5,
+            "keepalives_idle": 20,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+            "options": " ".join(f"-c {name}={value}" for name, value in _POSTGRES_LIMITS.items()),
+            "pool": {"min_size": 1, "max_size": most, "timeout": 20.0, "max_lifetime": 1800.0, "name": "rowmill"},
         },
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rowmill.errors import ConfigError
@@ -35,6 +35,13 @@ def _count(text: str) -> int:
     """Read a number of which none, or less, makes no sense."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise ValueError("it takes a whole number from 1 on")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    """Read a number that may be 0."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("it takes a whole number, 0 or more")
     return int(text)
 
 
@@ -81,6 +88,42 @@ def _base_url(text: str) -> str:
     return text
 
 
+SQLITE, POSTGRES = frozenset({"sqlite"}), frozenset({"postgres", "postgresql"})
+POSTGRES_OPTIONS = frozenset(
+    {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "host", "channel_binding", "target_session_attrs"}
+)
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+
+
+def _database(text: str) -> str:
+    """Read a database's address; its text may hold a password, so no error quotes it."""
+    takes = "it takes postgres://user:password@host:port/name or sqlite:///path (in user and password write @ as %40, "
+    if not text:
+        return text
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in SQLITE | POSTGRES and parts.port != 0
+        options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+    except ValueError:
+        known, options = False, {}
+    if not known or parts.fragment:
+        raise ValueError(takes + "/ as %2F, # as %23, : as %3A)") from None
+    if parts.scheme in POSTGRES:
+        _need_postgres(parts, options)
+    return text
+
+
+def _need_postgres(parts: SplitResult, options: Mapping[str, list[str]]) -> None:
+    """Raises: ValueError where a Postgres address lacks a part or has one that is not known."""
+    if not (parts.hostname or options.get("host")) or not parts.path.strip("/") or parts.path.count("/") > 1:
+        raise ValueError("it takes a host and the name of one database: postgres://user:password@host:port/name")
+    unknown = sorted(options.keys() - POSTGRES_OPTIONS)
+    if unknown:
+        raise ValueError(f"behind the ? it takes {', '.join(sorted(POSTGRES_OPTIONS))}")
+    if not set(options.get("sslmode", [])) <= _SSL_MODES:
+        raise ValueError(f"sslmode is one of {', '.join(sorted(_SSL_MODES))}")
+
+
 def _is_address(text: str, schemes: set[str]) -> bool:
     """Tell whether an address has one of these schemes, a host, and a port that can be, if any."""
     try:
@@ -124,7 +167,18 @@ SETTINGS: tuple[Setting, ...] = (
         _count,
         "Most that copies of a bucket's files take on this machine's disk.",
     ),
-    Setting("DATABASE_URL", "", str, "Database; empty means SQLite in the data directory."),
+    Setting(
+        "DATABASE_URL",
+        "",
+        _database,
+        "Database: postgres://user:password@host:port/name; empty means SQLite in the data directory.",
+    ),
+    Setting(
+        "ROWMILL_DATABASE_CONNECTIONS",
+        "0",
+        _whole,
+        "Most connections of one process to Postgres; 0 means as many as its threads can use.",
+    ),
     Setting(
         "ROWMILL_BROKER_URL",
         "",

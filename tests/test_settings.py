@@ -84,3 +84,56 @@ def test_what_cannot_be_read_is_said_in_words(
 def test_what_can_be_read_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(name, text)
     assert env(name) == (text.upper() if name == "ROWMILL_LOG_LEVEL" else text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://rowmill:hunter2@db.test/rowmill",
+        "postgres://rowmill:hunter2@db.test:many/rowmill",
+        "postgres://rowmill:hunter2@db.test:0/rowmill",
+        "postgres://rowmill:hunter2@db.test",
+        "postgres://rowmill:hunter2@db.test/one/two",
+        "postgres://rowmill:hunter2@/rowmill",
+        "postgres://rowmill:hun#ter2@db.test/rowmill",
+        "postgres://rowmill:hunter2/x@db.test/rowmill",
+        "postgres://rowmill:hunter2@db.test/rowmill?sslmode=maybe",
+        "postgres://rowmill:hunter2@db.test/rowmill?password=hunter2",
+        "postgres://rowmill:hunter2@db.test/rowmill?options",
+        "postgres://rowmill:hunter2@[db.test/rowmill",
+    ],
+)
+def test_a_database_address_that_cannot_be_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", text)
+    with pytest.raises(ConfigError, match="DATABASE_URL cannot be read: ") as refused:
+        env("DATABASE_URL")
+    assert "hunter2" not in str(refused.value)
+    assert "ter2" not in str(refused.value)
+
+
+def test_a_postgres_address_gives_its_parts(tmp_path: Path) -> None:
+    address = "postgresql://ro%40wmill:p%2Fa%3As%40s@db.test:5433/rowmill?sslmode=verify-full&sslrootcert=/etc/ca.pem"
+    database = "s.DATABASES['default']"
+    told = load(
+        tmp_path,
+        f"[{database}[n] for n in ('ENGINE', 'NAME', 'USER', 'PASSWORD', 'HOST', 'PORT')], "
+        f"[{database}['OPTIONS'][n] for n in ('sslmode', 'sslrootcert', 'application_name')], "
+        f"{database}['OPTIONS']['pool']['max_size']",
+        DATABASE_URL=address,
+        ROWMILL_DATABASE_CONNECTIONS="7",
+    )
+    wanted = "['django.db.backends.postgresql', 'rowmill', 'ro@wmill', 'p/a:s@s', 'db.test', '5433'] "
+    assert told == wanted + "['verify-full', '/etc/ca.pem', 'rowmill'] 7"
+
+
+def test_without_the_driver_it_says_what_to_install(tmp_path: Path) -> None:
+    hidden = (
+        "import importlib.util as u; found = u.find_spec; u.find_spec = lambda n: None if 'psycopg' in n else found(n)"
+    )
+    code = f"{hidden}\nfrom rowmill.errors import ConfigError\ntry: import rowmill.settings\nexcept ConfigError as e: print(e)"
+    given = {"PATH": os.environ["PATH"], "ROWMILL_DATA_DIR": str(tmp_path), "DATABASE_URL": "postgres://u:hunter2@h/n"}
+    done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+    assert "pip install 'rowmill[cluster]'" in done.stdout
+    assert "hunter2" not in done.stdout
