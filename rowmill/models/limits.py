@@ -6,6 +6,7 @@ from django.db import models
 
 from rowmill.models.people import PayerAccount
 
+
 class AttemptCount(models.Model):
     """How often something was tried within a window. `key` is a hash: it names no person and no address."""
 
