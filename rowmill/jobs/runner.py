@@ -1,4 +1,4 @@
-"""The embedded runner: threads that claim and run batches, and one that sweeps, inside the web process."""
+"""The runner: threads that claim and run batches, and one that sweeps; in the web process (embedded) or in a worker."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
 
-from rowmill.doorbell import heard, ring, wait_for_ring
-from rowmill.errors import ConfigError
-from rowmill.jobs.claim import claim_batch
+from rowmill.doorbell import LANES, heard, ring_here, wait_for_ring
+from rowmill.errors import ConfigError, LostLease
+from rowmill.jobs.claim import claim_batch, release_batch
 from rowmill.jobs.run import run_batch
-from rowmill.jobs.submit import LANE
-from rowmill.jobs.sweep import recover_after_start, sweep
+from rowmill.jobs.sweep import recover_after_start, recover_among_others, sweep
+from rowmill.models import Batch
 from rowmill.orgs import need_key
 from rowmill.uploads.places import has_room
 
 log = structlog.get_logger("rowmill.runner")
+SHOWN_BATCHES = 8
 
 
 class InstanceLock:
@@ -60,53 +62,106 @@ class InstanceLock:
 
 
 class Runner:
-    """Works on batches until told to stop."""
+    """Works on batches until told to stop: threads that serve all its lanes, and one kept free for the first lane."""
 
-    def __init__(self, concurrency: int | None = None, lane: str = LANE) -> None:
-        self.owner = uuid4().hex
-        self.lane = lane
+    def __init__(
+        self,
+        concurrency: int | None = None,
+        lanes: tuple[str, ...] = LANES,
+        *,
+        alone: bool = True,
+        uuid: UUID | None = None,
+    ) -> None:
+        """`alone`: no other process works on this database, so at the start no lease can be alive."""
+        self.owner = (uuid or uuid4()).hex
+        self.lanes = lanes
+        self.alone = alone
+        self.concurrency = concurrency or settings.ROWMILL_CONCURRENCY
         self.stopping = threading.Event()
-        count = concurrency or settings.ROWMILL_CONCURRENCY
-        self._threads = [threading.Thread(target=self._work, name=f"runner-{n + 1}", daemon=True) for n in range(count)]
-        self._threads.append(threading.Thread(target=self._sweep, name="sweeper", daemon=True))
+        self.batches_done = 0
+        self._doing: dict[str, Batch] = {}
+        self._threads = [self._thread(f"runner-{n + 1}", self._work, lanes) for n in range(self.concurrency)]
+        if len(lanes) > 1:  # however long the batches of the other lanes take
+            self._threads.append(self._thread(f"runner-{lanes[0]}", self._work, lanes[:1]))
+        self._threads.append(self._thread("sweeper", self._sweep))
+
+    def _thread(self, name: str, target: Callable[..., None], *args: object) -> threading.Thread:
+        """Make a thread that does not keep the process."""
+        return threading.Thread(target=target, args=args, name=name, daemon=True)
 
     def start(self) -> None:
         """Pick up what an earlier process left, then begin. Raises: ConfigError where the encryption key is another."""
         need_key()
-        recover_after_start()
+        if self.alone:
+            recover_after_start()
+        else:
+            recover_among_others()
         for thread in self._threads:
             thread.start()
 
-    def stop(self, seconds: float = 20.0) -> None:
-        """Finish or release what is under way, at most so long in all."""
+    def stop(self, seconds: float = 20.0, *, quicker: threading.Event | None = None) -> int:
+        """Finish or release what is under way, at most so long in all, or until `quicker` is set.
+
+        Shape: how many batches had to be taken from threads that did not end; no attempt of theirs is counted.
+        """
         self.stopping.set()
-        ring(self.lane)  # so that who sleeps on the doorbell sees it at once
+        for lane in self.lanes:
+            ring_here(lane)  # so that who sleeps on the doorbell sees it at once
         until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            while thread.is_alive() and time.monotonic() < until and not (quicker and quicker.is_set()):
+                thread.join(0.05)
+        return self._give_back()
 
-    def _work(self) -> None:
+    def _give_back(self) -> int:
+        """Put back the batches of threads that still run: whatever these write from now on is refused."""
+        held = list(self._doing.values())
+        for batch in held:
+            try:
+                release_batch(batch)
+            except LostLease:
+                continue
+            except DatabaseError as error:
+                log.warning("a batch could not be put back; its lease will run out", batch_id=batch.pk, exc_info=error)
+        return len(held)
+
+    def describe(self) -> str:
+        """Say in words what it does now, with ids only."""
+        held = sorted(batch.pk for batch in list(self._doing.values()))
+        if not held:
+            return f"idle; {self.batches_done} batches since the start"
+        more = f" and {len(held) - SHOWN_BATCHES} more" if len(held) > SHOWN_BATCHES else ""
+        shown = ", ".join(str(pk) for pk in held[:SHOWN_BATCHES])
+        return f"batches {shown}{more}; {self.batches_done} since the start"
+
+    def _work(self, lanes: tuple[str, ...]) -> None:
         """Claim and run until stopped; sleep on the doorbell while nothing is due."""
-        rings = heard(self.lane)
+        rings = heard(*lanes)
         while not self.stopping.is_set():
             try:
-                if self._run_one():
+                if self._run_one(lanes):
                     continue
             except Exception as error:
                 log.error("runner stumbled", exc_info=error)
                 close_old_connections()
                 self.stopping.wait(1.0)
-            rings = wait_for_ring(self.lane, rings, settings.ROWMILL_POLL_SECONDS)
+            rings = wait_for_ring(lanes, rings, settings.ROWMILL_POLL_SECONDS)
         connections.close_all()
 
-    def _run_one(self) -> bool:
+    def _run_one(self, lanes: tuple[str, ...]) -> bool:
         """Run one batch. Gives False where none is due or the disk is too full to go on."""
         if not has_room():
             return False
-        batch = claim_batch(self.owner, self.lane)
+        batch = claim_batch(self.owner, lanes)
         if batch is None:
             return False
-        run_batch(batch, self.stopping)
+        mine = threading.current_thread().name
+        self._doing[mine] = batch
+        try:
+            run_batch(batch, self.stopping)
+        finally:
+            del self._doing[mine]
+            self.batches_done += 1
         return True
 
     def _sweep(self) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from rowmill.doorbell import ring
+from rowmill.doorbell import LANES, ring
 from rowmill.errors import LostLease, RowmillError
 from rowmill.faults import fault_point
-from rowmill.jobs.settle import settle_job
-from rowmill.jobs.submit import LANE, submit_unanswered
+from rowmill.jobs.settle import close_waiting, settle_job
+from rowmill.jobs.submit import submit_unanswered
 from rowmill.models import LIVE_STATES, Batch, BatchState, IdempotencyKey, Job, JobState, Upload, UploadState
+from rowmill.monitor.heartbeat import prune_workers
 from rowmill.storage import LocalStorage
 from rowmill.uploads.inspect import claim_upload, inspect_upload
 from rowmill.uploads.places import get_storage
@@ -24,6 +28,8 @@ from rowmill.uploads.receive import abandon_upload
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
+LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "tmp*")
+LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
 
 def sweep() -> None:
@@ -32,9 +38,12 @@ def sweep() -> None:
     close_cancelled_batches()
     settle_jobs()
     finish_dead_uploads()
+    drop_dead_keys()
     purge_due_uploads()
-    if Batch.objects.filter(state=BatchState.WAITING, available_at__lte=Now()).exists():
-        ring(LANE)
+    prune_workers()
+    for lane in LANES:
+        if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
+            ring(lane)
 
 
 def take_back_leases(*, all_of_them: bool = False) -> int:
@@ -42,7 +51,10 @@ def take_back_leases(*, all_of_them: bool = False) -> int:
     gone = Batch.objects.filter(state=BatchState.RUNNING)
     if not all_of_them:
         gone = gone.filter(lease_until__lt=Now())
-    count = gone.update(state=BatchState.WAITING, owner="", lease_until=None, available_at=Now())
+    with transaction.atomic():
+        found = list(gone.order_by("id").select_for_update(skip_locked=True).values_list("pk", flat=True))
+        taken = Batch.objects.filter(pk__in=found)
+        count = taken.update(state=BatchState.WAITING, owner="", lease_until=None, available_at=Now())
     if count:
         log.info("leases taken back", count=count)
     fault_point("leases_back")
@@ -50,10 +62,9 @@ def take_back_leases(*, all_of_them: bool = False) -> int:
 
 
 def close_cancelled_batches() -> int:
-    """Close waiting batches of jobs that are being cancelled."""
-    return Batch.objects.filter(state=BatchState.WAITING, job__state=JobState.CANCELLING).update(
-        state=BatchState.CANCELLED, waiting_reason=""
-    )
+    """Close waiting batches of jobs that are being cancelled. Gives how many."""
+    jobs = Job.objects.filter(state=JobState.CANCELLING).values_list("pk", flat=True)
+    return sum(close_waiting(job_id) for job_id in list(jobs))
 
 
 def settle_jobs() -> None:
@@ -109,5 +120,28 @@ def recover_after_start() -> None:
     close_cancelled_batches()
     settle_jobs()
     finish_dead_uploads(all_of_them=True)
-    IdempotencyKey.objects.filter(job=None).delete()
+    drop_dead_keys(all_of_them=True)
     purge_due_uploads()
+
+
+def drop_dead_keys(*, all_of_them: bool = False) -> None:
+    """Let go of Idempotency-Keys whose request died before it made a job."""
+    dead = IdempotencyKey.objects.filter(job=None)
+    if not all_of_them:
+        dead = dead.filter(created_at__lt=timezone.now() - DEAD_RECEIVING)
+    dead.delete()
+
+
+def recover_among_others() -> None:
+    """Tidy at the start of one process of several: leases and uploads of the others are theirs, and stay."""
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    oldest = time.time() - LEFT_SECONDS
+    for pattern in LEFT_IN_SCRATCH:
+        for path in settings.SCRATCH_DIR.glob(pattern):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime > oldest:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
