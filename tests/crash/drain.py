@@ -27,7 +27,6 @@ def main(data_dir: Path, seconds: float, control: str = "") -> None:
     from rowmill.jobs import checkpoint
     from rowmill.jobs.claim import claim_batch
     from rowmill.jobs.run import run_batch
-    from rowmill.jobs.submit import LANE
     from rowmill.jobs.sweep import sweep
     from rowmill.models import FINAL_STATES, Job
     from tests.probe import Probe, slowly
@@ -43,7 +42,7 @@ def main(data_dir: Path, seconds: float, control: str = "") -> None:
 
     Probe.plan = staticmethod(plan)  # type: ignore[assignment]
     while Job.objects.exclude(state__in=FINAL_STATES).exists():
-        batch = claim_batch(f"drain-{os.getpid()}", LANE)
+        batch = claim_batch(f"drain-{os.getpid()}")
         if batch is not None:
             print(run_batch(batch), flush=True)
         else:

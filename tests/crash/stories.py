@@ -22,7 +22,7 @@ from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.runner import Runner
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
-from rowmill.jobs.submit import LANE, submit_job, take_file
+from rowmill.jobs.submit import submit_job, take_file
 from rowmill.jobs.sweep import recover_after_start, sweep
 from rowmill.models import FINAL_STATES, AuditEvent, Batch, IdempotencyKey, Job, Org, Upload, User
 from rowmill.orgs import Caller, add_member, create_org, find_caller
@@ -74,7 +74,7 @@ def run_out() -> None:
     until = time.monotonic() + SECONDS
     while Job.objects.exclude(state__in=FINAL_STATES).exists():
         assert time.monotonic() < until, "a job does not come to its end"
-        while (batch := claim_batch("story", LANE)) is not None:
+        while (batch := claim_batch("story")) is not None:
             run_batch(batch)
         sweep()
         Batch.objects.filter(state="waiting").update(available_at="2000-01-01T00:00:00+00:00")
@@ -209,9 +209,9 @@ def steer() -> None:
 
 def _work_a_little_and_cancel(job: Job) -> None:
     """One batch whole, one in part; the cancel finds the second at work."""
-    if not job.results.exists() and (first := claim_batch("story", LANE)) is not None:
+    if not job.results.exists() and (first := claim_batch("story")) is not None:
         run_batch(first)
-    second = claim_batch("story", LANE)
+    second = claim_batch("story")
     if second is not None:
         start = second.first_row
         write_checkpoint(

@@ -12,7 +12,7 @@ from rowmill.errors import StateError
 from rowmill.jobs.checkpoint import write_checkpoint
 from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.steer import cancel_job, retry_job
-from rowmill.jobs.submit import LANE, submit_job
+from rowmill.jobs.submit import submit_job
 from rowmill.jobs.sweep import sweep
 from rowmill.models import AuditEvent, BatchState, Job
 from rowmill.registry import get_kind
@@ -63,7 +63,7 @@ def _cancel(caller, job: Job) -> None:
 @pytest.mark.django_db
 def test_a_batch_cancelled_between_its_last_row_and_its_end_is_done_after_the_retry(make_job, alice) -> None:
     job = make_job(12)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     write_checkpoint(batch, get_kind("probe"), [Outcome(n, "ok") for n in range(1, 11)])
     cancel_job(alice, job)
     write_checkpoint(batch, get_kind("probe"), [])

@@ -11,7 +11,7 @@ import pytest
 from rowmill import registry
 from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.run import run_batch
-from rowmill.jobs.submit import LANE, take_file
+from rowmill.jobs.submit import take_file
 from rowmill.models import Batch, Job
 from rowmill.orgs import find_caller
 from tests.probe import Probe
@@ -51,7 +51,7 @@ def work(limit: int = 1000, owner: str = "test") -> list[str]:
     """Claim and run due batches until none is due. Gives what became of each run."""
     words = []
     while len(words) < limit:
-        batch = claim_batch(owner, LANE)
+        batch = claim_batch(owner)
         if batch is None:
             return words
         words.append(run_batch(batch))

@@ -17,7 +17,6 @@ from rowmill.jobs.claim import claim_batch, release_batch, renew_lease
 from rowmill.jobs.progress import read_progress
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
-from rowmill.jobs.submit import LANE
 from rowmill.jobs.sweep import recover_after_start, sweep, take_back_leases
 from rowmill.models import AuditEvent, Batch, BatchState, Job, JobState, Result
 from rowmill.registry import get_kind
@@ -77,7 +76,7 @@ def test_the_balance_shows_a_result_that_vanished(make_job):
 
 def test_two_claims_never_give_the_same_batch(make_job):
     make_job(30)
-    first, second, third, none = (claim_batch("w", LANE) for _ in range(4))
+    first, second, third, none = (claim_batch("w") for _ in range(4))
     assert len({first.pk, second.pk, third.pk}) == 3
     assert none is None
     assert first.claims == 1
@@ -85,10 +84,10 @@ def test_two_claims_never_give_the_same_batch(make_job):
 
 def test_a_stale_worker_writes_nothing(make_job):
     job = make_job(10)
-    zombie = claim_batch("zombie", LANE)
+    zombie = claim_batch("zombie")
     Batch.objects.filter(pk=zombie.pk).update(lease_until=Now() - timedelta(seconds=1))
     assert take_back_leases() == 1
-    heir = claim_batch("heir", LANE)
+    heir = claim_batch("heir")
     assert heir.claims == zombie.claims + 1
     assert run_batch(heir) == "done"
     kind = get_kind("probe")
@@ -109,10 +108,10 @@ def test_negative_control_without_the_fence_the_stale_worker_does_harm(make_job,
 
     monkeypatch.setattr(checkpoint, "hold_batch", lambda batch: None)
     job = make_job(10)
-    zombie = claim_batch("zombie", LANE)
+    zombie = claim_batch("zombie")
     Batch.objects.filter(pk=zombie.pk).update(lease_until=Now() - timedelta(seconds=1))
     take_back_leases()
-    heir = claim_batch("heir", LANE)
+    heir = claim_batch("heir")
     settle_batch(zombie)  # closes the batch that the heir has just begun
     assert broken_invariants(job) != []
     assert heir.pk == zombie.pk
@@ -120,7 +119,7 @@ def test_negative_control_without_the_fence_the_stale_worker_does_harm(make_job,
 
 def test_only_rows_without_a_result_are_done_again(make_job):
     job = make_job(10)
-    batch = claim_batch("first", LANE)
+    batch = claim_batch("first")
     write_checkpoint(batch, get_kind("probe"), [Outcome(n, "ok") for n in (1, 2, 3)])
     recover_after_start()
     work()
@@ -138,7 +137,7 @@ def test_cancel_before_the_start_ends_at_once(make_job, alice):
 
 def test_after_the_cancel_nothing_more_commits(make_job, alice):
     job = make_job(10)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     kind = get_kind("probe")
     assert write_checkpoint(batch, kind, [Outcome(1, "ok")]) == "saved"
     assert cancel_job(alice, job).state == JobState.CANCELLING
@@ -180,7 +179,7 @@ def test_retry_does_failed_and_unprocessed_rows_only(make_job, alice):
 
 def test_a_cancelled_job_is_retried_to_the_end(make_job, alice):
     job = make_job(25)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     write_checkpoint(batch, get_kind("probe"), [Outcome(n, "ok") for n in range(1, 6)])
     cancel_job(alice, job)
     sweep()
@@ -269,7 +268,7 @@ def test_worker_deaths_alone_reach_the_halving(make_job):
     """A row that kills its process: the batch is claimed and never comes back."""
     job = make_job(4)
     for _ in range(40):
-        batch = claim_batch("dies", LANE)
+        batch = claim_batch("dies")
         if batch is None:
             break
         if batch.attempts > get_kind("probe").max_attempts or batch.first_row > 2 or batch.last_row < 2:
@@ -303,7 +302,7 @@ def test_delete_takes_results_and_bytes_and_leaves_record_and_trail(make_job, al
 def test_cancel_reaches_a_running_batch_within_two_seconds(make_job, alice):
     Probe.plan = staticmethod(slowly(30.0))
     job = make_job(5)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     thread = in_thread(lambda: run_batch(batch))
     until = time.monotonic() + 10
     while not Probe.asked and time.monotonic() < until:
@@ -320,7 +319,7 @@ def test_cancel_reaches_a_running_batch_within_two_seconds(make_job, alice):
 def test_a_stopping_worker_gives_its_batch_back_without_an_attempt(make_job):
     Probe.plan = staticmethod(slowly(30.0))
     job = make_job(5)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     stopping = threading.Event()
     thread = in_thread(lambda: run_batch(batch, stopping))
     stopping.set()
@@ -334,7 +333,7 @@ def test_a_long_row_keeps_its_lease(make_job, settings):
     settings.ROWMILL_LEASE_SECONDS = 1
     Probe.plan = staticmethod(slowly(2.5))
     job = make_job(1)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     thread = in_thread(lambda: run_batch(batch))
     while thread.is_alive():
         assert take_back_leases() == 0
@@ -348,7 +347,7 @@ def test_only_the_clock_of_the_database_counts(make_job, monkeypatch):
     """A worker whose own clock is hours off claims and holds as any other."""
     monkeypatch.setattr(time, "time", lambda: 0.0)
     make_job(5)
-    batch = claim_batch("w", LANE)
+    batch = claim_batch("w")
     assert take_back_leases() == 0
     assert renew_lease(batch)
     assert claim_module.backoff_seconds(99) == 60.0
