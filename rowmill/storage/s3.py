@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO, cast
@@ -29,6 +30,8 @@ _PART_BYTES = 16 * 1024 * 1024
 _MOST_PARTS = 9000
 _RESUMES = 5
 _HASH = "rowmill-sha256"
+for _name in ("boto3", "botocore", "urllib3"):  # at DEBUG they write signatures, and whole bodies, into the log
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class S3Storage:
@@ -127,7 +130,7 @@ class S3Storage:
                 answer = self.client.get_object(Bucket=self.place.bucket, Key=name, **more)
             etag, size = answer["ETag"], size if seen else answer["ContentLength"]
             try:
-                with answer["Body"] as body:
+                with closing(answer["Body"]) as body:
                     for block in body.iter_chunks(_BLOCK_BYTES):
                         seen += len(block)
                         yield block
