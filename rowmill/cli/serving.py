@@ -39,20 +39,18 @@ def set_up_django(data_dir: Path | None = None) -> None:
 
 
 def prepare_database() -> None:
-    """Bring the tables up to date, set WAL once, and refuse an SQLite that can corrupt it."""
+    """Bring the tables up to date, one process at a time, and set WAL once. Raises: ConfigError for an unfit database."""
     from django.core.management import call_command
     from django.db import connection
 
-    call_command("migrate", verbosity=0, interactive=False)
-    if connection.vendor != "sqlite":
-        return
-    with connection.cursor() as cursor:
-        version = cursor.execute("SELECT sqlite_version()").fetchone()[0]
-        if tuple(int(part) for part in version.split(".")) < (3, 51, 3):
-            raise ConfigError(
-                f"SQLite {version} can corrupt a database in WAL mode. Install pysqlite3 0.6.1 beside Rowmill."
-            )
-        cursor.execute("PRAGMA journal_mode=WAL")
+    from rowmill.monitor.database import changing_tables, need_sound_database
+
+    need_sound_database()
+    with changing_tables():
+        call_command("migrate", verbosity=0, interactive=False)
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode=WAL")
     connection.close()
 
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Collection, Iterator
 
 import structlog
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 from duckdb import Error as DuckError
 
 from rowmill.contracts import BatchInfo, JobInfo, Kind, Outcome, Row
 from rowmill.doorbell import ring
-from rowmill.errors import LostLease, Snooze, TableGone
+from rowmill.errors import LostLease, OutOfSpace, Snooze, StorageFault, TableGone
 from rowmill.jobs.checkpoint import settle_batch, write_checkpoint
 from rowmill.jobs.claim import is_cancelling, lease_length, release_batch, renew_lease
 from rowmill.jobs.halve import give_up_attempt
@@ -21,11 +22,15 @@ from rowmill.jobs.settle import settle_job
 from rowmill.models import Batch, Result
 from rowmill.registry import get_kind
 from rowmill.tabular.rows import read_rows
-from rowmill.uploads.places import table_path
+from rowmill.uploads.places import hold_table
 
 log = structlog.get_logger("rowmill.jobs")
 GATHER_SECONDS = 0.2
 CANCEL_LOOK_SECONDS = 0.5
+DATABASE_AWAY_SECONDS = 30.0
+DATABASE_LOOK_SECONDS = 0.5
+STATEMENT_TOOK_TOO_LONG = "57014"
+STORAGE_AWAY_SECONDS = 10.0
 _DONE = object()
 
 
@@ -43,7 +48,7 @@ def run_batch(batch: Batch, stopping: threading.Event | None = None) -> str:
     except Snooze as snooze:
         word = _let_go(batch, snooze)
     except Exception as error:
-        word = _fail(batch, kind, error)
+        word = _give_back(batch) if is_database_away(error) else _fail(batch, kind, error)
     log.info("batch ended", batch_id=batch.pk, job_id=str(batch.job.public_id), outcome=word, claims=batch.claims)
     settle_job(batch.job_id)
     return word
@@ -84,19 +89,52 @@ def rows_without_result(batch: Batch) -> set[int]:
 
 
 def read_todo(batch: Batch, todo: Collection[int]) -> list[Row]:
-    """Read the rows to do from the columnar copy. Raises: TableGone."""
+    """Read the rows to do from the columnar copy. Raises: TableGone; Snooze while the storage does not give it."""
     if not todo:
         return []
     upload = batch.job.upload
     only = None if len(todo) == batch.row_count else todo
     columns = [column.name for column in get_kind(batch.job.kind).columns]
     try:
-        path = table_path(upload)
-        return read_rows(
-            path, upload.header, upload.mapping, batch.first_row, batch.last_row, only=only, columns=columns
-        )
+        with hold_table(upload) as path:
+            return read_rows(
+                path, upload.header, upload.mapping, batch.first_row, batch.last_row, only=only, columns=columns
+            )
+    except (StorageFault, OutOfSpace) as fault:
+        raise Snooze(STORAGE_AWAY_SECONDS, str(fault)) from fault
     except (OSError, DuckError) as error:
         raise TableGone from error
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Tell whether the database went away, refused us for now, or broke off what stood in another's way.
+
+    SQLite cannot go away, and calls a wrong statement by the same class.
+    """
+    if connection.vendor != "postgresql" or not isinstance(error, OperationalError | InterfaceError):
+        return False
+    return getattr(error.__cause__, "sqlstate", None) != STATEMENT_TOOK_TOO_LONG
+
+
+def _give_back(batch: Batch) -> str:
+    """Put a batch back without an attempt spent, as soon as the database is there again.
+
+    Whether the COMMIT that got no answer went through is told by the fence: nothing is written anew. Where the database
+    stays away, the lease runs out.
+    """
+    until = time.monotonic() + DATABASE_AWAY_SECONDS
+    while True:
+        close_old_connections()
+        try:
+            release_batch(batch)
+        except LostLease:
+            return "lost"
+        except (OperationalError, InterfaceError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(DATABASE_LOOK_SECONDS)
+            continue
+        return "released"
 
 
 def _let_go(batch: Batch, snooze: Snooze) -> str:
@@ -145,6 +183,8 @@ class _Work:
                 self._hand_over(outcome)
         except Exception as error:
             self.error = error
+        finally:
+            connections.close_all()  # else what the kind asked the database with is lost to the pool
         self._hand_over(_DONE)
 
     def _hand_over(self, thing: object) -> None:
@@ -161,6 +201,7 @@ class _Work:
         self._thread.start()
         watch = _Watch(self.batch, self.kind)
         while True:
+            close_old_connections()  # back to the pool, where there is one, for as long as nothing comes
             outcomes, ended = self._gather(most)
             if outcomes:
                 yield outcomes

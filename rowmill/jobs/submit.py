@@ -22,6 +22,7 @@ from rowmill.faults import fault_point
 from rowmill.jobs.hold import hold_upload
 from rowmill.jobs.turns import lane_for
 from rowmill.models import Batch, FindingRecord, IdempotencyKey, Job, Upload, UploadState, User
+from rowmill.models.text import storable
 from rowmill.orgs import Caller, hold_org
 from rowmill.registry import get_kind
 from rowmill.uploads.inspect import as_finding, inspect_upload
@@ -88,7 +89,7 @@ def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], rin
         org_id=upload.org_id,
         upload=upload,
         kind=upload.kind,
-        options=dict(options),
+        options=storable(dict(options)),
         total_rows=upload.row_count,
         lane=lane_for(upload.row_count),
         celery_task_id=ring_id,

@@ -20,9 +20,10 @@ from rowmill.contracts import Balance, Check, Column, Finding, Inspection, Kind
 from rowmill.errors import ChildError, LostLease
 from rowmill.faults import fault_point
 from rowmill.models import FindingRecord, Upload, UploadState
+from rowmill.models.text import storable, without_nul
 from rowmill.registry import get_check, get_kind
 from rowmill.tabular.child import inspect_in_child
-from rowmill.uploads.places import get_storage, original_key, table_key
+from rowmill.uploads.places import hold_original, publish_original, publish_table
 from rowmill.uploads.receive import inspect_lease
 
 log = structlog.get_logger("rowmill.uploads")
@@ -41,22 +42,35 @@ def claim_upload(upload_id: int) -> Upload | None:
 def inspect_upload(upload: Upload) -> Upload:
     """Judge a CHECKING upload that this caller holds: READY with its columnar copy, or REJECTED with its findings.
 
-    Raises: LostLease where another took it over meanwhile (nothing is written then).
+    The verdict is written when what it speaks of is durable in the storage: the original, and the copy of a sound file.
+    Raises: LostLease where another took it over meanwhile (nothing is written then); StorageFault; FileNotFoundError
+    where the original is neither in the storage nor in this machine's spool.
     Again: yes, by whoever claims it.
     """
     scratch = _make_scratch()
     try:
         inspection = _look(upload, scratch / "table.parquet")
         fault_point("inspected")
+        _renew(upload)
+        publish_original(upload)
+        table: dict[str, str] = {}
         if inspection.verdict == "sound":
-            get_storage().put_file(table_key(upload), scratch / "table.parquet")
+            table = publish_table(upload, scratch / "table.parquet")
             fault_point("copied")
-        _write_verdict(upload, inspection)
+        _write_verdict(upload, inspection, table)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     fault_point("judged")
     upload.refresh_from_db()
     return upload
+
+
+def _renew(upload: Upload) -> None:
+    """Hold the upload for as long as the storing may take. Raises: LostLease."""
+    if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
+        lease_until=Now() + inspect_lease()
+    ):
+        raise LostLease
 
 
 def needed_checks(kind: Kind) -> dict[str, Check]:
@@ -78,15 +92,16 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
     kind = get_kind(upload.kind)
     columns: Sequence[Column] = kind.columns
     try:
-        return inspect_in_child(
-            get_storage().local_path(original_key(upload)),
-            columns,
-            needed_checks(kind),
-            row_checks=kind.checks,
-            table_out=table_out,
-            memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
-            seconds=settings.ROWMILL_INSPECT_SECONDS,
-        )
+        with hold_original(upload) as path:
+            return inspect_in_child(
+                path,
+                columns,
+                needed_checks(kind),
+                row_checks=kind.checks,
+                table_out=table_out,
+                memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
+                seconds=settings.ROWMILL_INSPECT_SECONDS,
+            )
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
         finding = Finding(
@@ -99,16 +114,18 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
 
 
 @transaction.atomic
-def _write_verdict(upload: Upload, inspection: Inspection) -> None:
+def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]) -> None:
     """Write state, facts and findings together, if the upload is still ours."""
     sound = inspection.verdict == "sound"
     facts = inspection.to_json()
     facts.pop("findings")
+    if table:
+        facts["table"] = table
     changed = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
         state=UploadState.READY if sound else UploadState.REJECTED,
-        header=list(inspection.header),
-        mapping=dict(inspection.mapping),
-        inspection=facts,
+        header=storable(inspection.header),
+        mapping=storable(dict(inspection.mapping)),
+        inspection=storable(facts),
         row_count=inspection.row_count,
         checked_at=timezone.now(),
         lease_until=None,
@@ -133,13 +150,13 @@ def _as_record(upload: Upload, position: int, finding: Finding) -> FindingRecord
         position=position,
         code=finding.code,
         severity=finding.severity,
-        message=finding.message,
+        message=without_nul(finding.message),
         line=finding.line,
         row=finding.row,
         column=finding.column,
-        column_name=(finding.column_name or "")[:300],
+        column_name=without_nul(finding.column_name or "")[:300],
         byte=finding.byte,
-        mend=finding.mend,
+        mend=without_nul(finding.mend),
         count=finding.count,
     )
 

@@ -16,12 +16,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.errors import InputError, StateError
+from rowmill.errors import InputError, StateError, StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import Upload, UploadState
+from rowmill.models.text import storable
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
-from rowmill.uploads.places import folder_key, get_storage, need_room, original_key
+from rowmill.uploads.places import get_spool, get_storage, need_room, original_key, remove_bytes
 
 log = structlog.get_logger("rowmill.uploads")
 
@@ -35,7 +36,7 @@ def begin_upload(caller: Caller, kind: str, name: str, intent: dict[str, Any] | 
     get_kind(kind)
     need_room()
     upload = Upload.objects.create(
-        org=caller.org, kind=kind, name=clean_name(name), intent=intent, created_by=caller.user
+        org=caller.org, kind=kind, name=clean_name(name), intent=storable(intent), created_by=caller.user
     )
     audit.record(caller.org, caller.user, "upload.begin", "upload", upload.public_id, kind=kind)
     fault_point("begun")
@@ -50,13 +51,13 @@ def clean_name(name: str) -> str:
 
 
 def receive_whole(upload: Upload, chunks: Iterable[bytes], max_bytes: int) -> tuple[int, str]:
-    """Store a whole file while hashing it. Shape: (bytes, SHA-256 in hex).
+    """Take a whole file into this machine's spool while hashing it. Shape: (bytes, SHA-256 in hex).
 
     Raises: InputError too_large or empty_file, OutOfSpace; the upload is then ABORTED and its bytes are gone.
     """
     digest = hashlib.sha256()
     try:
-        size = get_storage().write(original_key(upload), _measured(chunks, digest, max_bytes))
+        size = get_spool().write(original_key(upload), _measured(chunks, digest, max_bytes))
         if size == 0:
             raise InputError(
                 "The file is empty: it has no bytes at all. Export it again and send that file.", code="empty_file"
@@ -110,7 +111,8 @@ def inspect_lease() -> timedelta:
 def abandon_upload(upload: Upload) -> bool:
     """Give up an upload that has no job, and remove its bytes. Again: yes; gives False where a job needs it.
 
-    It counts as purged only once its bytes are gone, so that the sweeper ends what a crash cut.
+    It counts as purged only once its bytes are gone, so that the sweeper ends what a crash or a storage that does not
+    answer cut.
     """
     jobless = Upload.objects.filter(pk=upload.pk, jobs__isnull=True)
     with transaction.atomic():
@@ -121,7 +123,11 @@ def abandon_upload(upload: Upload) -> bool:
     if not jobless.filter(state=UploadState.ABORTED).exists():
         return False
     fault_point("abandoning")
-    get_storage().delete_under(folder_key(upload))
+    try:
+        remove_bytes(get_storage(), upload)
+    except StorageFault as fault:
+        log.warning("bytes not removed yet", upload_id=str(upload.public_id), cause=str(fault))
+        return True
     fault_point("abandoned")
     jobless.update(purged_at=timezone.now(), purge_after=None)
     upload.refresh_from_db()
