@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Count, QuerySet
 
 from rowmill.contracts import OUTCOMES, Outcome, OutcomeWord, Row
-from rowmill.errors import ConfigError, InputError, NotFound
+from rowmill.errors import ConfigError, InputError, NotFound, ObjectChanged
 from rowmill.jobs.checkpoint import answer_place
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind
 from rowmill.tabular.rows import find_rows, iter_rows, name_columns, read_rows
-from rowmill.uploads.places import table_path
+from rowmill.uploads.places import hold_table
 
 UNPROCESSED = "unprocessed"
 OUTCOME_WORDS: tuple[str, ...] = (*OUTCOMES, UNPROCESSED)
@@ -91,6 +93,8 @@ def iter_results(
 
     Raises: NotFound where the job's bytes are gone.
     """
+    with _table(job):
+        pass  # so that what is gone is told before the first line
     rows = _open_rows(job)
     extra = extra_header(job)
     header = (*get_kind(job.kind).result_header, *extra)
@@ -106,17 +110,21 @@ def extra_header(job: Job) -> tuple[str, ...]:
 
 def _open_rows(job: Job) -> Iterator[Row]:
     """Read all rows of the job's file. Raises: NotFound."""
-    return iter_rows(_table(job), job.upload.header, job.upload.mapping)
+    with _table(job) as table:
+        yield from iter_rows(table, job.upload.header, job.upload.mapping)
 
 
-def _table(job: Job) -> Any:
-    """Give the path of the columnar copy. Raises: NotFound once it is purged."""
+@contextmanager
+def _table(job: Job) -> Iterator[Path]:
+    """Give the path of the columnar copy, while the `with` lasts. Raises: NotFound once it is purged."""
     if job.deleted_at is not None or job.upload.purged_at is not None:
         raise NotFound("The results of this job have been removed.")
-    try:
-        return table_path(job.upload)
-    except FileNotFoundError:
-        raise NotFound("The file of this job is no longer stored.") from None
+    with ExitStack() as held:
+        try:
+            path = held.enter_context(hold_table(job.upload))
+        except (FileNotFoundError, ObjectChanged):
+            raise NotFound("The file of this job is no longer stored.") from None
+        yield path
 
 
 def _result_lines(
@@ -172,14 +180,14 @@ def page_results(
 
     Cost: one read of the columnar copy when searching; else a page of it.
     """
-    table = _table(job)
-    numbers = find_rows(table, search.strip()) if search.strip() else None
-    chosen = _chosen(job, outcome, code, numbers)
-    total = len(chosen)
-    pages = max(1, -(-total // size))
-    page = min(max(1, page), pages)
-    wanted = chosen[(page - 1) * size : page * size]
-    return ResultPage(_lines_for(job, table, wanted), total, page, pages)
+    with _table(job) as table:
+        numbers = find_rows(table, search.strip()) if search.strip() else None
+        chosen = _chosen(job, outcome, code, numbers)
+        total = len(chosen)
+        pages = max(1, -(-total // size))
+        page = min(max(1, page), pages)
+        wanted = chosen[(page - 1) * size : page * size]
+        return ResultPage(_lines_for(job, table, wanted), total, page, pages)
 
 
 def _chosen(job: Job, outcome: str, code: str, found: Collection[int] | None) -> Sequence[int]:
@@ -200,7 +208,7 @@ def _chosen(job: Job, outcome: str, code: str, found: Collection[int] | None) ->
     return [number for number in numbers if number in kept]
 
 
-def _lines_for(job: Job, table: Any, numbers: Sequence[int]) -> tuple[ResultLine, ...]:
+def _lines_for(job: Job, table: Path, numbers: Sequence[int]) -> tuple[ResultLine, ...]:
     """Read the rows of one page with their results."""
     if not numbers:
         return ()

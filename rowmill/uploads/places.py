@@ -1,8 +1,9 @@
-"""Where an upload's bytes lie: the storage, and the keys of its original and its columnar copy."""
+"""Where an upload's bytes lie: the storage, the keys of its original and its columnar copy, and this machine's spool."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from django.conf import settings
@@ -10,18 +11,23 @@ from django.conf import settings
 from rowmill.contracts import Storage
 from rowmill.errors import OutOfSpace
 from rowmill.models import Upload
-from rowmill.storage import LocalStorage
+from rowmill.storage import LocalStorage, open_storage
 
-
-@lru_cache(maxsize=4)
-def _local(root: str, min_free_bytes: int) -> LocalStorage:
-    """Give the one local storage of a folder."""
-    return LocalStorage(Path(root), min_free_bytes)
+SPOOL = "spool"
 
 
 def get_storage() -> Storage:
-    """Give the storage that the settings name."""
-    return _local(str(settings.STORAGE_DIR), settings.ROWMILL_MIN_FREE_BYTES)
+    """Give the storage that the settings name. Raises: ConfigError."""
+    return open_storage(settings)
+
+
+def get_spool() -> Storage:
+    """Give where this machine keeps a file from its first byte until it is inspected and published.
+
+    A near storage is its own spool: the file is received where it stays.
+    """
+    storage = get_storage()
+    return storage if storage.near else LocalStorage(settings.SCRATCH_DIR / SPOOL, settings.ROWMILL_MIN_FREE_BYTES)
 
 
 def folder_key(upload: Upload) -> str:
@@ -36,12 +42,65 @@ def original_key(upload: Upload) -> str:
 
 def table_key(upload: Upload) -> str:
     """Give the key of the columnar copy."""
-    return f"{folder_key(upload)}/table.parquet"
+    return str(_table_facts(upload).get("key") or f"{folder_key(upload)}/table.parquet")
 
 
-def table_path(upload: Upload) -> Path:
-    """Give a local path to the columnar copy. Raises: FileNotFoundError."""
-    return get_storage().local_path(table_key(upload))
+def new_table_key(upload: Upload) -> str:
+    """Give the key for a copy to be written by who holds the upload now.
+
+    In a bucket whoever takes an inspection over writes under a key of its own: what an inspector that was thought dead
+    may still write cannot replace the copy whose hash is recorded.
+    """
+    again = "" if upload.claims <= 1 or get_storage().near else f"-{upload.claims}"
+    return f"{folder_key(upload)}/table{again}.parquet"
+
+
+def _table_facts(upload: Upload) -> dict[str, str]:
+    """Give what was recorded of the copy when it was published; nothing in a near storage."""
+    facts: dict[str, str] = upload.inspection.get("table") or {}
+    return facts
+
+
+def hold_original(upload: Upload) -> AbstractContextManager[Path]:
+    """Give a local path to the file as it came, while the `with` lasts. Raises: FileNotFoundError, ObjectChanged."""
+    key, spool = original_key(upload), get_spool()
+    return spool.hold(key) if spool.stat(key) else get_storage().hold(key, upload.sha256)
+
+
+def hold_table(upload: Upload) -> AbstractContextManager[Path]:
+    """Give a local path to the columnar copy, while the `with` lasts. Raises: FileNotFoundError, ObjectChanged."""
+    return get_storage().hold(table_key(upload), _table_facts(upload).get("sha256", ""))
+
+
+def publish_original(upload: Upload) -> None:
+    """Move the original from this machine's spool into the storage. Again: yes; nothing is done where it is there."""
+    key, spool = original_key(upload), get_spool()
+    if spool is not (storage := get_storage()) and spool.stat(key):
+        with spool.hold(key) as path:
+            storage.put_file(key, path)
+        spool.delete_under(folder_key(upload))
+
+
+def publish_table(upload: Upload, path: Path) -> dict[str, str]:
+    """Move a finished copy into the storage. Shape: what is to be recorded of it, nothing for a near storage."""
+    storage, key = get_storage(), new_table_key(upload)
+    facts = {} if storage.near else {"key": key, "sha256": _hash(path)}
+    storage.put_file(key, path)
+    return facts
+
+
+def _hash(path: Path) -> str:
+    """Give a file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_bytes(storage: Storage, upload: Upload) -> None:
+    """Remove all of an upload's bytes from the storage, and from this machine's spool and scratch. Again: yes."""
+    spool = get_spool()
+    if spool is not storage:
+        spool.delete_under(folder_key(upload))
+    storage.delete_under(folder_key(upload))
 
 
 def has_room() -> bool:

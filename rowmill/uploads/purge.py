@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from rowmill import audit
+from rowmill.errors import StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import Job, Upload, User
-from rowmill.uploads.places import folder_key, get_storage
+from rowmill.uploads.places import get_storage, remove_bytes
+
+log = structlog.get_logger("rowmill.uploads")
 
 
 def purge_upload(upload: Upload, actor: User | None = None) -> bool:
     """Remove an upload's bytes, then say so and note it in the trail. Again: yes, gives False then.
 
-    It is due before the first byte goes and purged after the last has gone, so that the sweeper ends what a crash cut.
+    It is due before the first byte goes and purged after the last has gone, so that the sweeper ends what a crash cut;
+    while the storage does not answer it stays due.
     """
     kept = Upload.objects.filter(pk=upload.pk, purged_at=None)
     if not kept.update(purge_after=timezone.now()):
         return False
     fault_point("purging")
-    get_storage().delete_under(folder_key(upload))
+    try:
+        remove_bytes(get_storage(), upload)
+    except StorageFault as fault:
+        log.warning("bytes not removed yet", upload_id=str(upload.public_id), cause=str(fault))
+        return False
     fault_point("purged")
     with transaction.atomic():
         changed = kept.update(purged_at=timezone.now(), purge_after=None)

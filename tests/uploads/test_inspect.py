@@ -17,7 +17,7 @@ from rowmill.models import AuditEvent, FindingRecord, Upload, UploadState
 from rowmill.orgs import find_caller
 from rowmill.uploads import inspect as inspect_module
 from rowmill.uploads.inspect import as_finding, claim_upload, inspect_upload
-from rowmill.uploads.places import folder_key, get_storage, original_key, table_path
+from rowmill.uploads.places import folder_key, get_storage, hold_table, original_key
 from rowmill.uploads.purge import purge_due_uploads, purge_upload
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from tests.jobs import conftest as _registers_probe  # noqa: F401
@@ -51,7 +51,8 @@ def test_a_sound_file_is_ready_with_its_copy_and_its_facts(sent):
     assert upload.inspection["balance"]["balances"] is True
     assert upload.inspection["sha256"] == upload.sha256 == hashlib.sha256(SOUND).hexdigest()
     assert stored(upload) == {"original", "table.parquet"}
-    assert table_path(upload).is_file()
+    with hold_table(upload) as path:
+        assert path.is_file()
     assert (upload.lease_until, upload.purge_after) == (None, None)
     assert AuditEvent.objects.filter(verb="upload.ready", target_id=str(upload.public_id)).count() == 1
     assert scratch() == []
