@@ -5,7 +5,7 @@ On SQLite none is needed, since a write transaction has the database to itself f
 
 from __future__ import annotations
 
-from django.db import connection
+from django.db import close_old_connections, connection
 
 from rowmill.models import Job, Upload
 
@@ -43,3 +43,12 @@ def _pass_gate(sql: str, job_id: int) -> None:
     """Queue for a job. On the row alone those who share it would pass a waiting cancel for ever (seen: 18 s)."""
     with connection.cursor() as cursor:
         cursor.execute(sql, [_GATE, job_id % 2**31])
+
+
+def free_connection() -> None:
+    """Give this thread's connection back to the pool, or drop it where it broke. SQLite's stays open.
+
+    Whoever waits (for a payer, for a ring) calls it first, so that no connection is held meanwhile.
+    """
+    if not connection.in_atomic_block:
+        close_old_connections()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 from duckdb import Error as DuckError
 
 from rowmill.contracts import BatchInfo, JobInfo, Kind, Outcome, Row
@@ -17,6 +17,7 @@ from rowmill.errors import LostLease, OutOfSpace, Snooze, StorageFault, TableGon
 from rowmill.jobs.checkpoint import settle_batch, write_checkpoint
 from rowmill.jobs.claim import is_cancelling, lease_length, release_batch, renew_lease
 from rowmill.jobs.halve import give_up_attempt
+from rowmill.jobs.hold import free_connection
 from rowmill.jobs.info import job_info
 from rowmill.jobs.settle import settle_job
 from rowmill.models import Batch, Result
@@ -124,7 +125,7 @@ def _give_back(batch: Batch) -> str:
     """
     until = time.monotonic() + DATABASE_AWAY_SECONDS
     while True:
-        close_old_connections()
+        free_connection()
         try:
             release_batch(batch)
         except LostLease:
@@ -201,7 +202,7 @@ class _Work:
         self._thread.start()
         watch = _Watch(self.batch, self.kind)
         while True:
-            close_old_connections()  # back to the pool, where there is one, for as long as nothing comes
+            free_connection()
             outcomes, ended = self._gather(most)
             if outcomes:
                 yield outcomes

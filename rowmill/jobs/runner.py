@@ -13,11 +13,12 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, connections
 
 from rowmill.doorbell import LANES, heard, ring_here, wait_for_ring
 from rowmill.errors import ConfigError, LostLease
 from rowmill.jobs.claim import claim_batch, release_batch
+from rowmill.jobs.hold import free_connection
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.sweep import recover_after_start, recover_among_others, sweep
 from rowmill.models import Batch
@@ -143,8 +144,9 @@ class Runner:
                     continue
             except Exception as error:
                 log.error("runner stumbled", exc_info=error)
-                close_old_connections()
+                free_connection()
                 self.stopping.wait(1.0)
+            free_connection()  # nobody holds one while there is nothing to do
             rings = wait_for_ring(lanes, rings, settings.ROWMILL_POLL_SECONDS)
         connections.close_all()
 
@@ -171,5 +173,5 @@ class Runner:
                 sweep()
             except Exception as error:
                 log.error("sweeper stumbled", exc_info=error)
-                close_old_connections()
+            free_connection()
         connections.close_all()
