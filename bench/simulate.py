@@ -55,10 +55,11 @@ class Forecast:
 
     @property
     def bottleneck(self) -> str:
-        """Name the part that is most in use; threads only where nothing else is full, since they hold what waits."""
-        others = {part: share for part, share in self.use.items() if part != "threads"}
-        part = max(others, key=lambda one: others[one])
-        return part if others[part] >= 0.9 else "threads"
+        """Name the part that is full. A call that waits for a core holds its place meanwhile, so cores are looked at first."""
+        for part in ("database", "worker's core", "calls a minute", "calls in flight"):
+            if self.use[part] >= 0.9:
+                return part
+        return "threads"
 
 
 def forecast(plan: Plan, exact: int) -> Forecast:

@@ -120,11 +120,15 @@ class Station:
 
 
 class Door:
-    """A payer account's door: calls in flight, calls per minute; who comes first goes first."""
+    """A payer account's door: calls in flight, calls per minute.
+
+    Workers that have calls to make take turns, as each has its share of the limit; within a worker who comes first goes first.
+    """
 
     def __init__(self, clock: Clock, payer: PayerModel, dice: random.Random) -> None:
         self.clock, self.payer, self.dice = clock, payer, dice
-        self.waiting: deque[tuple[Station, float, Callable[[], None]]] = deque()
+        self._waiting: dict[Station, deque[tuple[float, Callable[[], None]]]] = {}
+        self._turns: deque[Station] = deque()
         self.in_flight = 0
         self.held = 0.0
         self.calls = 0
@@ -135,12 +139,15 @@ class Door:
 
     def ask(self, core: Station, cpu: float, then: Callable[[], None]) -> None:
         """Queue a call."""
-        self.waiting.append((core, cpu, then))
+        queue = self._waiting.setdefault(core, deque())
+        if not queue:
+            self._turns.append(core)
+        queue.append((cpu, then))
         self._admit()
 
     def _admit(self) -> None:
         """Let in as many as may go."""
-        while self.waiting and self.in_flight < self.payer.in_flight:
+        while self._turns and self.in_flight < self.payer.in_flight:
             wait = self._wait()
             if wait > 0:
                 if not self._due:
@@ -150,7 +157,10 @@ class Door:
             self._tokens -= 1
             self.in_flight += 1
             self.calls += 1
-            core, cpu, then = self.waiting.popleft()
+            core = self._turns.popleft()
+            cpu, then = self._waiting[core].popleft()
+            if self._waiting[core]:
+                self._turns.append(core)
             core.serve(cpu, self._sent, core, cpu, then, self.clock.now)
 
     def _again(self) -> None:
