@@ -114,6 +114,18 @@ def count_unheard(lanes: tuple[str, ...]) -> int:
         connection.collapse()
 
 
+def ask_broker() -> str:
+    """Ask the broker for a sign of life. Shape: "ok", or what is wrong in words, without the address."""
+    connection = app.connection_for_read(transport_options=transport_options(PUBLISH_TIMEOUT_SECONDS))
+    try:
+        connection.default_channel.client.ping()
+    except Exception as error:  # whatever a broker's client throws
+        return f"The broker does not answer ({type(error).__name__})."
+    finally:
+        connection.collapse()
+    return "ok"
+
+
 def connect_doorbell() -> None:
     """Let this process's rings go to the broker. Raises: ConfigError for a kombu that is too old."""
     need_sound_kombu()

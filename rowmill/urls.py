@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from rowmill.admin import site
-from rowmill.web.health import health
+from rowmill.web.health import health, ready
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/", health, name="health"),
+    path("health/ready", ready, name="ready"),
     path("api/", include("rowmill.api.urls")),
     path("accounts/", include("rowmill.web.account_urls")),
     path("admin/", site.urls),

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rowmill.cli import client, demo, files, serving, simulator
+from rowmill.cli import client, cluster, demo, files, migrating, serving, simulator
 from rowmill.errors import RowmillError
 
 app = typer.Typer(
@@ -18,7 +18,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("up")(serving.up)
-app.command("migrate")(serving.migrate)
+app.command("web")(cluster.web)
+app.command("worker")(cluster.worker)
+app.command("beat")(cluster.beat)
+app.command("migrate")(migrating.migrate)
+app.command("health")(cluster.health)
 app.command("demo")(demo.demo)
 app.command("check")(files.check)
 app.command("convert")(files.convert)

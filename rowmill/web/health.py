@@ -1,4 +1,4 @@
-"""`/health/`: 200 when this process can serve, 503 with the cause in words when it cannot. Needs no sign-in, tells no data."""
+"""`/health/` says that this process lives, `/health/ready` that it can work. No sign-in, and no data in the answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from rowmill.monitor.health import read_health
 
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Tell how it is."""
+    """Answer, and ask nobody: a process that does so need not be started again."""
+    return JsonResponse({"status": "ok", "release": __version__})
+
+
+@require_safe
+def ready(request: HttpRequest) -> JsonResponse:
+    """Tell how each part is: 200 while files can be taken in (also where that is slower), else 503."""
     found = read_health()
-    body = {"status": "ok" if found.ok else "unwell", "release": __version__, "parts": found.parts}
+    body = {"status": found.status, "release": __version__, "parts": found.parts}
     return JsonResponse(body, status=200 if found.ok else 503)
