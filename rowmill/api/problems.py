@@ -31,6 +31,7 @@ _STATUS: tuple[tuple[type[errors.RowmillError], int], ...] = (
     (errors.NotAllowed, 403),
     (errors.OutOfSpace, 507),
     (errors.Snooze, 503),
+    (errors.StorageFault, 503),
     (errors.PayerError, 502),
     (TooManyAttempts, 429),
 )

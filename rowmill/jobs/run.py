@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, connections
-from duckdb import Error as DuckError
 
 from rowmill.contracts import BatchInfo, JobInfo, Kind, Outcome, Row
 from rowmill.doorbell import ring
-from rowmill.errors import LostLease, OutOfSpace, Snooze, StorageFault, TableGone
+from rowmill.errors import LostLease, Snooze, TableGone
+from rowmill.jobs.bring import bring_table, storage_told
 from rowmill.jobs.checkpoint import settle_batch, write_checkpoint
 from rowmill.jobs.claim import is_cancelling, lease_length, release_batch, renew_lease
 from rowmill.jobs.halve import give_up_attempt
@@ -31,7 +31,6 @@ CANCEL_LOOK_SECONDS = 0.5
 DATABASE_AWAY_SECONDS = 30.0
 DATABASE_LOOK_SECONDS = 0.5
 STATEMENT_TOOK_TOO_LONG = "57014"
-STORAGE_AWAY_SECONDS = 10.0
 _DONE = object()
 
 
@@ -60,6 +59,12 @@ def _run(batch: Batch, kind: Kind, stopping: threading.Event) -> str:
     if batch.attempts > kind.max_attempts:
         raise RuntimeError("attempts spent")  # claims that never came back: the worker died each time
     todo = rows_without_result(batch)
+    watch = _Watch(batch, kind)
+    if todo and not bring_table(batch.job.upload, lambda: watch.look() and not stopping.is_set()):
+        if not stopping.is_set():
+            return settle_batch(batch)
+        release_batch(batch)
+        return "released"
     info = job_info(batch.job)
     if batch.first_row == 1:
         kind.open(info)
@@ -96,15 +101,10 @@ def read_todo(batch: Batch, todo: Collection[int]) -> list[Row]:
     upload = batch.job.upload
     only = None if len(todo) == batch.row_count else todo
     columns = [column.name for column in get_kind(batch.job.kind).columns]
-    try:
-        with hold_table(upload) as path:
-            return read_rows(
-                path, upload.header, upload.mapping, batch.first_row, batch.last_row, only=only, columns=columns
-            )
-    except (StorageFault, OutOfSpace) as fault:
-        raise Snooze(STORAGE_AWAY_SECONDS, str(fault)) from fault
-    except (OSError, DuckError) as error:
-        raise TableGone from error
+    with storage_told(), hold_table(upload) as path:
+        return read_rows(
+            path, upload.header, upload.mapping, batch.first_row, batch.last_row, only=only, columns=columns
+        )
 
 
 def is_database_away(error: BaseException) -> bool:

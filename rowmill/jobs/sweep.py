@@ -14,17 +14,18 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill.doorbell import LANES, ring
-from rowmill.errors import LostLease, RowmillError
+from rowmill.errors import LostLease, ObjectChanged, RowmillError
 from rowmill.faults import fault_point
 from rowmill.jobs.settle import close_waiting, settle_job
 from rowmill.jobs.submit import submit_unanswered
 from rowmill.models import LIVE_STATES, Batch, BatchState, IdempotencyKey, Job, JobState, Upload, UploadState
 from rowmill.monitor.heartbeat import prune_workers
 from rowmill.storage import LocalStorage
-from rowmill.uploads.inspect import claim_upload, inspect_upload
+from rowmill.uploads.inspect import claim_upload, inspect_upload, note_lost
 from rowmill.uploads.places import get_storage
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload
+from rowmill.uploads.tidy import tidy_bytes
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
@@ -40,6 +41,7 @@ def sweep() -> None:
     finish_dead_uploads()
     drop_dead_keys()
     purge_due_uploads()
+    tidy_bytes()
     prune_workers()
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
@@ -100,6 +102,11 @@ def _inspect_again(upload_id: int) -> None:
     except LostLease:
         return
     except FileNotFoundError:
+        note_lost(upload, "The machine that took this file in stopped before the file was stored.")
+        abandon_upload(upload)
+        return
+    except ObjectChanged as error:
+        note_lost(upload, str(error))
         abandon_upload(upload)
         return
     except (RowmillError, OSError) as error:

@@ -269,8 +269,8 @@ def _make_config(place: Place, *, patient: bool) -> Config:
     return Config(
         signature_version="s3v4",
         connect_timeout=5 if patient else 2,
-        read_timeout=30 if patient else 5,
-        retries={"mode": "standard", "total_max_attempts": 4 if patient else 1},
+        read_timeout=20 if patient else 5,
+        retries={"mode": "standard", "total_max_attempts": 3 if patient else 1},
         s3={"addressing_style": "path"} if place.path_style else None,
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,

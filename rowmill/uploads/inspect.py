@@ -65,6 +65,16 @@ def inspect_upload(upload: Upload) -> Upload:
     return upload
 
 
+def note_lost(upload: Upload, message: str) -> None:
+    """Write down why an upload that this caller holds cannot be judged, before it is abandoned."""
+    finding = Finding("cannot_be_read", "error", message, mend="Send the file again.")
+    with transaction.atomic():
+        if Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).exists():
+            FindingRecord.objects.filter(upload=upload).delete()
+            _as_record(upload, 0, finding).save()
+            audit.record(upload.org, None, "upload.lost", "upload", upload.public_id)
+
+
 def _renew(upload: Upload) -> None:
     """Hold the upload for as long as the storing may take. Raises: LostLease."""
     if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(

@@ -16,9 +16,12 @@ from rowmill.storage import LocalStorage, open_storage
 SPOOL = "spool"
 
 
-def get_storage() -> Storage:
-    """Give the storage that the settings name. Raises: ConfigError."""
-    return open_storage(settings)
+def get_storage(*, patient: bool = True) -> Storage:
+    """Give the storage that the settings name. Not `patient`: it fails within seconds instead of trying again.
+
+    Raises: ConfigError.
+    """
+    return open_storage(settings, patient=patient)
 
 
 def get_spool() -> Storage:

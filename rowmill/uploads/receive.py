@@ -124,7 +124,7 @@ def abandon_upload(upload: Upload) -> bool:
         return False
     fault_point("abandoning")
     try:
-        remove_bytes(get_storage(), upload)
+        remove_bytes(get_storage(patient=False), upload)
     except StorageFault as fault:
         log.warning("bytes not removed yet", upload_id=str(upload.public_id), cause=str(fault))
         return True

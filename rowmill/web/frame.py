@@ -19,6 +19,7 @@ from rowmill.errors import (
     OutOfSpace,
     RowmillError,
     StateError,
+    StorageFault,
 )
 from rowmill.models import Membership
 from rowmill.orgs import Caller, find_caller
@@ -30,6 +31,7 @@ STATUS: dict[type[RowmillError], int] = {
     StateError: 409,
     KeyReused: 422,
     OutOfSpace: 507,
+    StorageFault: 503,
     InputError: 400,
 }
 TITLES = {
@@ -38,6 +40,7 @@ TITLES = {
     404: "There is nothing here",
     409: "Not now",
     422: "This was sent before with other content",
+    503: "The files cannot be reached just now",
     507: "The disk is almost full",
 }
 
@@ -46,6 +49,7 @@ ADVICE = {
     403: "Ask an admin of your org to do it, or to change your role.",
     404: "It was deleted, or it belongs to another org. Look for it in the list of jobs.",
     409: "Go back and load the page again to see where it stands.",
+    503: "Nothing that was taken in is lost. Try again in a minute; if it stays, tell whoever runs this installation.",
     507: "Nothing that was taken in is lost. Ask whoever runs this installation to make room, then send it again.",
 }
 
@@ -62,7 +66,8 @@ def member_view(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Let only members of an org in, put the caller on the request, turn Rowmill's errors into pages.
 
-    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, OutOfSpace 507.
+    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, StorageFault 503,
+    OutOfSpace 507.
     """
 
     @wraps(view)

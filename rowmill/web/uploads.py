@@ -16,7 +16,16 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from rowmill import registry
 from rowmill.claims.intake import DEFAULT_PAYER, take_claims_file
-from rowmill.errors import DuplicateFile, InputError, NotAllowed, NotFound, OutOfSpace, StateError, TableError
+from rowmill.errors import (
+    DuplicateFile,
+    InputError,
+    NotAllowed,
+    NotFound,
+    OutOfSpace,
+    StateError,
+    StorageFault,
+    TableError,
+)
 from rowmill.models import Job, PayerAccount, Practice, Upload, UploadState
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
@@ -111,9 +120,10 @@ def _take(request: MemberRequest) -> Verdict:
         return _duplicate(request.caller, name, error)
     except NotAllowed as error:
         return Verdict("not_taken", name, 403, str(error))
-    except (InputError, StateError, OutOfSpace) as error:
-        status = 507 if isinstance(error, OutOfSpace) else 400
-        return Verdict("not_taken", name, status, str(error))
+    except (OutOfSpace, StorageFault) as error:
+        return Verdict("not_taken", name, 507 if isinstance(error, OutOfSpace) else 503, str(error))
+    except (InputError, StateError) as error:
+        return Verdict("not_taken", name, 400, str(error))
     findings = list(taken.upload.findings.all())
     return Verdict("sound", name, 201, upload=taken.upload, findings=findings, job=taken.job)
 

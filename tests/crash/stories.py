@@ -250,10 +250,10 @@ def purged_first() -> None:
     """An abandoned upload says that it is purged before its bytes have gone."""
     real = receive.get_storage
 
-    def storage() -> object:
+    def storage(**how: bool) -> object:
         Upload.objects.filter(state="ABORTED").update(purged_at="2000-01-01T00:00:00+00:00", purge_after=None)
         faults.fault_point("purged_too_early")
-        return real()
+        return real(**how)
 
     receive.get_storage = storage  # type: ignore[assignment]
 

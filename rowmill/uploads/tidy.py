@@ -1,0 +1,130 @@
+"""Beside the flow: removes what no upload needs: spooled files and copies on this machine, orphans in the storage."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from itertools import groupby
+
+import structlog
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from rowmill.contracts import Storage, Stored
+from rowmill.errors import StorageFault
+from rowmill.models import Upload, UploadState
+from rowmill.storage.seal import master_sealer
+from rowmill.uploads.places import get_spool, get_storage
+
+log = structlog.get_logger("rowmill.uploads")
+ORPHAN_AGE = timedelta(days=1)
+OWNER_KEY = "installation"
+LOCAL_SECONDS = 60.0
+ORPHANS_SECONDS = 6 * 3600.0
+_FOLDER = re.compile(r"^(org/\d+/uploads/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))/")
+_LOOKED_UP = 500
+
+
+class _Pace:
+    """Lets one caller of this process through at a time, and not before it is due again."""
+
+    def __init__(self, seconds: float, first_seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._due = time.monotonic() + first_seconds
+
+    def is_due(self) -> bool:
+        """Tell whether it is time; whoever hears yes does it."""
+        with self._lock:
+            if time.monotonic() < self._due:
+                return False
+            self._due = time.monotonic() + self._seconds
+            return True
+
+
+_local = _Pace(LOCAL_SECONDS, 0.0)
+# Spread over the processes; the first soon, since a process may not live for hours.
+_orphans = _Pace(ORPHANS_SECONDS, random.uniform(300, 3900))
+
+
+def tidy_bytes() -> None:
+    """Do what is due of the three. Again: yes, in any number of processes; a storage that is away is left for later."""
+    try:
+        if _local.is_due():
+            clear_machine()
+        if _orphans.is_due():
+            clear_orphans()
+    except StorageFault as fault:
+        log.warning("storage not tidied", cause=str(fault))
+
+
+def clear_machine() -> int:
+    """Remove spooled files and copies of uploads that are over from this machine. Gives how many went."""
+    spool, storage = get_spool(), get_storage()
+    if spool is storage:
+        return 0
+    gone = 0
+    over = _not_among(spool.keys(), Upload.objects.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING]))
+    for key in over:
+        spool.delete(key)
+        gone += 1
+    for key in _not_among(storage.copies(), Upload.objects.filter(purged_at=None)):
+        storage.drop_copy(key)
+        gone += 1
+    return gone
+
+
+def clear_orphans() -> int:
+    """Remove objects older than a day that belong to no upload, or to one that is purged. Gives how many went.
+
+    A prefix that belongs to another installation is left alone.
+    Cost: a call for each 1,000 objects, and a query for each 500 uploads.
+    """
+    storage = get_storage(patient=False)
+    if settings.ROWMILL_STORAGE_URL and not owns(storage):
+        log.error("storage belongs to another installation", setting="ROWMILL_STORAGE_URL")
+        return 0
+    gone = 0
+    old = (found.key for found in storage.listing("org") if _is_old(found))
+    for key in _not_among(old, Upload.objects.filter(purged_at=None)):
+        storage.delete(key)
+        gone += 1
+    if gone:
+        log.warning("orphans removed", count=gone)
+    return gone
+
+
+def owns(storage: Storage) -> bool:
+    """Tell whether this prefix is this installation's: the first to ask signs it with a word made from its key."""
+    word = master_sealer(settings.ROWMILL_ENCRYPTION_KEY).mac(b"storage", "storage-owner").encode()
+    if storage.stat(OWNER_KEY) is None:
+        with suppress(FileExistsError):
+            storage.write(OWNER_KEY, [word])
+    with storage.open(OWNER_KEY) as file:
+        return file.read() == word
+
+
+def _is_old(found: Stored) -> bool:
+    """Tell whether an object has stood for a day: a younger one may be on its way into the database."""
+    return timezone.now() - found.modified_at > ORPHAN_AGE
+
+
+def _not_among(keys: Iterable[str], wanted: QuerySet[Upload]) -> Iterator[str]:
+    """Give the keys whose upload is none of those wanted. What is no upload's key is never given."""
+    for block in _blocks(keys):
+        ids = {match[2] for key in block if (match := _FOLDER.match(key))}
+        found = wanted.filter(public_id__in=ids).values_list("public_id", flat=True)
+        kept = {str(public_id) for public_id in found}
+        yield from (key for key in block if (match := _FOLDER.match(key)) and match[2] not in kept)
+
+
+def _blocks(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Cut a stream of keys into lists."""
+    for _, block in groupby(enumerate(keys), lambda found: found[0] // _LOOKED_UP):
+        yield [key for _, key in block]
