@@ -70,7 +70,9 @@ def _claim_of_job(job_id: int, owner: str) -> Batch | None:
 def _begin_job(job_id: int, *, skip: bool = False) -> bool:
     """Let a pending job be processing. `skip`: not now where somebody else holds it; gives False then."""
     pending = Job.objects.filter(pk=job_id, state=JobState.PENDING)
-    if skip and not pending.select_for_update(skip_locked=True).values_list("pk", flat=True):
+    if skip and not pending.order_by("pk").select_for_update(skip_locked=True, no_key=True).values_list(
+        "pk", flat=True
+    ):
         return False
     pending.update(state=JobState.PROCESSING, processing_started_at=Now())
     return True
@@ -90,13 +92,9 @@ def _take(batch: Batch, owner: str) -> None:
 
 def hold_batch(batch: Batch) -> None:
     """Lock a batch that is still ours; call it first in every transaction that writes for it. Raises: LostLease."""
-    held = (
-        Batch.objects.select_for_update()
-        .filter(pk=batch.pk, state=BatchState.RUNNING, claims=batch.claims)
-        .values_list("pk", flat=True)
-        .first()
-    )
-    if held is None:
+    mine = Batch.objects.filter(pk=batch.pk, state=BatchState.RUNNING, claims=batch.claims)
+    # Not in the table's usual order: that reads the job too, whose row would be locked as well, for this batch alone.
+    if not mine.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True):
         raise LostLease
 
 
