@@ -84,6 +84,9 @@ def worker(
         int | None, typer.Option(min=1, help="Batches worked on at a time; else ROWMILL_CONCURRENCY.")
     ] = None,
     lanes: Annotated[str, typer.Option(help="Lanes to serve, in this order, commas between.")] = "interactive,bulk",
+    check: Annotated[
+        bool, typer.Option("--check", help="Start nothing; ask whether a worker of this machine lives.")
+    ] = False,
 ) -> None:
     """Run batches, on Postgres, beside as many other workers as you like.
 

@@ -90,7 +90,7 @@ class Looks:
         """Wait for a look. Gives its word."""
         thread = self._under_way[name]
         thread.join(max(0.0, until - time.monotonic()))
-        return "It does not answer." if thread.is_alive() else self._found[name]
+        return f"The {name} does not answer." if thread.is_alive() else self._found[name]
 
 
 def look_at_database() -> str:

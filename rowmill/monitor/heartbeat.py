@@ -72,11 +72,19 @@ class Heartbeat:
             while not self._stopping.is_set():
                 self._try_to_beat()
                 self._stopping.wait(BEAT_SECONDS)
-            Worker.objects.filter(uuid=self.uuid).delete()
+            self._take_away()
         except DatabaseError as error:
             log.warning("the heartbeat's row stays; it is pruned after a day", exc_info=error)
         finally:
             connections.close_all()
+
+    def _take_away(self) -> None:
+        """Remove the row, over a fresh connection where the one at hand has died."""
+        try:
+            Worker.objects.filter(uuid=self.uuid).delete()
+        except DatabaseError:
+            connections.close_all()
+            Worker.objects.filter(uuid=self.uuid).delete()
 
     def _try_to_beat(self) -> None:
         """Beat; trouble is logged once, until it is over."""
