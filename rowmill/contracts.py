@@ -118,7 +118,8 @@ class Inspection:
     """What the fast path says of a file.
 
     `header` are the header cells as written; `mapping` is kind column -> 1-based position in the file.
-    `rejected_rows` counts rows with at least one bad cell of severity error.
+    `rejected_rows` counts rows with at least one bad cell of severity error. `sheet` is the name of a workbook's sheet
+    that was read; its `dialect` is None, and a line is a row of that sheet.
     """
 
     verdict: Literal["sound", "unsound"]
@@ -132,6 +133,7 @@ class Inspection:
     size_bytes: int = 0
     sha256: str = ""
     seconds: float = 0.0
+    sheet: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""
@@ -208,6 +210,7 @@ class BatchInfo:
     """What a kind sees of a batch: its job and the rows first..last, both inclusive.
 
     `stopping()` turns true when the job is being cancelled or the lease is lost: give up calls in flight and return.
+    `lane`: work of the lane "interactive" goes before that of "bulk".
     """
 
     id: int
@@ -215,6 +218,7 @@ class BatchInfo:
     first_row: int
     last_row: int
     stopping: Callable[[], bool] = lambda: False
+    lane: str = "bulk"
 
 
 class Kind:
@@ -283,7 +287,10 @@ class PayerLimits:
 
 @dataclass(frozen=True, slots=True)
 class PayerProfile:
-    """An org's access to a payer, opened for use: it holds secrets, so it is never logged and has no repr of them."""
+    """An org's access to a payer, opened for use: it holds secrets, so it is never logged and has no repr of them.
+
+    `shared`: other processes ask through it too, so its limits hold for all of them together.
+    """
 
     account_id: int
     base_url: str
@@ -294,6 +301,7 @@ class PayerProfile:
     payer_id: str = "87726"
     limits: PayerLimits = PayerLimits()
     environment: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
+from rowmill.claims.limit_store import forget_quiet
 from rowmill.contracts import PayerLimits, PayerProfile
 from rowmill.doorbell import ring
 from rowmill.errors import NotFound, Snooze
@@ -85,6 +87,7 @@ def make_profile(account: PayerAccount, tin: str) -> PayerProfile:
         payer_id=account.payer_id,
         limits=PayerLimits(calls_per_minute=account.calls_per_minute, in_flight=account.in_flight),
         environment=account.environment,
+        shared=connection.vendor != "sqlite",  # on SQLite there is one process (docs/adr/0003-sqlite.md)
     )
 
 
@@ -117,6 +120,7 @@ def mark_working(account: PayerAccount, *, tested: bool = True) -> None:
     PayerAccount.objects.filter(pk=account.pk).update(
         broken_code="", broken_at=None, tested_at=timezone.now() if tested else None
     )
+    forget_quiet(account.pk)
     waiting = Batch.objects.filter(org_id=account.org_id, state=BatchState.WAITING).exclude(waiting_reason="")
     for lane in set(waiting.values_list("lane", flat=True)):
         waiting.filter(lane=lane).update(available_at=Now(), waiting_reason="")

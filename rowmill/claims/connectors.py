@@ -6,13 +6,18 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 from rowmill.claims.call_loop import at_close
 from rowmill.claims.pace import Pace
+from rowmill.claims.shared_pace import SharedPace
 from rowmill.contracts import Payer, PayerProfile
 from rowmill.registry import get_payer
 
 Account = tuple[str, int]
+
+# By name, because that module brings Django's models along.
+LIMITS = "rowmill.claims.limit_store"
 
 
 @dataclass(slots=True, eq=False)
@@ -35,12 +40,19 @@ def pace_for(slug: str, profile: PayerProfile) -> Pace:
     account, shared = (slug, profile.account_id), _shared_part(profile)
     with _lock:
         if account not in _paces:
-            _paces[account] = (shared, Pace(profile.limits, slug))
+            _paces[account] = (shared, _make_pace(slug, profile))
         known, pace = _paces[account]
         if known != shared:
             pace.adopt(profile.limits)
             _paces[account] = (shared, pace)
         return pace
+
+
+def _make_pace(slug: str, profile: PayerProfile) -> Pace:
+    """Make the pace of an account that only this process asks through, or that others ask through too."""
+    if not profile.shared:
+        return Pace(profile.limits, slug)
+    return SharedPace(profile.limits, slug, import_module(LIMITS).ask_for(profile.account_id))
 
 
 @asynccontextmanager
@@ -75,7 +87,11 @@ async def _close_if_idle(opened: _Open) -> None:
 async def _close_connectors() -> None:
     """Close all of them."""
     with _lock:
+        paces = [pace for _, pace in _paces.values()]
         _paces.clear()
+    for pace in paces:
+        if isinstance(pace, SharedPace):
+            await pace.aclose()
     while _connectors:
         await _connectors.popitem()[1].connector.aclose()
 

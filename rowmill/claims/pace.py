@@ -1,7 +1,7 @@
 """The pace of one payer account: calls in flight, calls per minute, pauses the payer asks for, and a circuit breaker.
 
 The number of calls in flight belongs to the account, not to a batch: every batch of this process that asks through the
-account waits at the same door. Used from the call loop only.
+account waits at the same door. Used from the call loop only. Where several processes ask, shared_pace.py divides it.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Pace:
         self.who = who
         self._clock = clock
         self._rand = rand
+        self._first: deque[asyncio.Future[None]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
@@ -85,10 +86,7 @@ class Pace:
         if held is not None:
             raise held
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if first:
-            self._waiting.appendleft(place)
-        else:
-            self._waiting.append(place)
+        (self._first if first else self._waiting).append(place)
         self._admit()
         try:
             await place
@@ -189,15 +187,9 @@ class Pace:
         """Let in as many as may go now; those who cannot go for long are sent away."""
         held = self._held()
         if held is not None:
-            for place in self._waiting:
-                if not place.done():
-                    place.set_exception(held)
-            self._waiting.clear()
+            self._send_away(held)
             return
-        while self._waiting and self.in_flight < self._most_in_flight():
-            if self._waiting[0].done():
-                self._waiting.popleft()
-                continue
+        while (line := self._next_line()) and self.in_flight < self._most_in_flight():
             wait = self._wait_seconds()
             if wait > 0:
                 self._admit_in(wait)
@@ -207,8 +199,25 @@ class Pace:
                 return
             self._let_in += 1
             self.in_flight += 1
-            self._calls_left -= 1
-            self._waiting.popleft().set_result(None)
+            self._count_call()
+            line.popleft().set_result(None)
+
+    def _send_away(self, held: Held) -> None:
+        """Tell everybody who waits that there is no going on for long."""
+        for line in (self._first, self._waiting):
+            for place in line:
+                if not place.done():
+                    place.set_exception(held)
+            line.clear()
+
+    def _next_line(self) -> deque[asyncio.Future[None]] | None:
+        """Give the line whose first is the next to go; who was cancelled meanwhile leaves it. None where nobody waits."""
+        for line in (self._first, self._waiting):
+            while line and line[0].done():
+                line.popleft()
+            if line:
+                return line
+        return None
 
     def _admit_next_turn(self) -> None:
         """Go on at the loop's next turn: a thousand calls that begin together are answered together, time and again."""
@@ -228,20 +237,26 @@ class Pace:
         return 1 if self._open_until else max(self.limits.in_flight, 1)
 
     def _most_calls(self) -> float:
-        """Give how many calls may go at once after a quiet time: a tenth of a minute's."""
-        return max(self.limits.calls_per_minute / 10, 1.0)
+        """Give how many calls may go at once after a quiet time: a hundredth of a minute's."""
+        return max(self.limits.calls_per_minute / 100, 1.0)
+
+    def _count_call(self) -> None:
+        """Note that a call begins."""
+        self._calls_left -= 1
 
     def _wait_seconds(self) -> float:
         """Give how long the next call must wait for a short pause or for the rate."""
         now = self._clock()
-        wait = self._pause_until - now
-        if self.limits.calls_per_minute:
-            rate = self.limits.calls_per_minute / 60
-            self._calls_left = min(self._most_calls(), self._calls_left + (now - self._counted_at) * rate)
-            wait = max(wait, (1 - self._calls_left) / rate)
-        self._counted_at = now
+        wait = max(self._pause_until - now, self._wait_for_rate(now) if self.limits.calls_per_minute else 0.0)
         # A timer may fire a hair too early; a wait below a millisecond is none.
         return wait if wait > 0.001 else 0.0
+
+    def _wait_for_rate(self, now: float) -> float:
+        """Give how long the next call must wait for the rate."""
+        rate = self.limits.calls_per_minute / 60
+        self._calls_left = min(self._most_calls(), self._calls_left + (now - self._counted_at) * rate)
+        self._counted_at = now
+        return (1 - self._calls_left) / rate
 
     def _admit_in(self, seconds: float) -> None:
         """Look again later."""

@@ -170,7 +170,7 @@ class _Work:
         self.cancelled = False
         self._stop = threading.Event()
         self._yielded: queue.Queue[object] = queue.Queue(maxsize=4096)
-        self._info = BatchInfo(batch.pk, info, batch.first_row, batch.last_row, self._stop.is_set)
+        self._info = BatchInfo(batch.pk, info, batch.first_row, batch.last_row, self._stop.is_set, batch.lane)
         self._thread = threading.Thread(target=self._produce, name=f"batch-{batch.pk}", daemon=True)
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from rowmill.claims.attempts import Rand, Sleep, Spent, ask_until_settled
 from rowmill.claims.call_loop import start_call
 from rowmill.claims.pace import Held, Pace
 from rowmill.contracts import BatchInfo, Kind, Outcome, PayerLimits, Problem, Row
+from rowmill.doorbell import INTERACTIVE
 from rowmill.errors import NotFound, Snooze
 from rowmill.kinds.asked import Asked
 from rowmill.registry import get_check
@@ -102,7 +103,13 @@ class RowKind(Kind):
         spent = self._spent.pop(key, None) or Spent()
         try:
             return await ask_until_settled(
-                lambda: self._checked_call(row, batch), pace, row.number, spent=spent, sleep=self.sleep, rand=self.rand
+                lambda: self._checked_call(row, batch),
+                pace,
+                row.number,
+                spent=spent,
+                first=batch.lane == INTERACTIVE,
+                sleep=self.sleep,
+                rand=self.rand,
             )
         except Held:
             if spent.attempts and len(self._spent) < MAX_REMEMBERED_ROWS:

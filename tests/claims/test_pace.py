@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rowmill.claims.pace import BREAKER_FAILURES, Held, Pace
+from rowmill.claims.pace import BREAKER_FAILURES, CALLS_PER_TURN, Held, Pace
 from rowmill.contracts import PayerLimits
 from rowmill.errors import PayerError
 
@@ -81,6 +81,46 @@ def test_who_waits_first_goes_first_but_for_calls_that_are_tried_again() -> None
     run(work())
 
 
+def test_those_who_go_first_keep_their_order_among_themselves() -> None:
+    async def work() -> None:
+        pace, order = a_pace(in_flight=1), []
+
+        async def one(name: str, first: bool) -> None:
+            await pace.enter(first=first)
+            order.append(name)
+            pace.leave()
+
+        await pace.enter()
+        tasks = [asyncio.create_task(one(name, name != "bulk")) for name in ("bulk", "a", "b", "c")]
+        await asyncio.sleep(0)
+        pace.leave()
+        await asyncio.gather(*tasks)
+        assert order == ["a", "b", "c", "bulk"]
+
+    run(work())
+
+
+def test_calls_begin_a_few_at_each_turn_of_the_loop() -> None:
+    async def work() -> None:
+        pace, begun, turns = a_pace(in_flight=1000), 0, []
+
+        async def one() -> None:
+            nonlocal begun
+            await pace.enter()
+            begun += 1
+
+        tasks = [asyncio.create_task(one()) for _ in range(40)]
+        while begun < 40:
+            before = begun
+            await asyncio.sleep(0)
+            turns.append(begun - before)
+        await asyncio.gather(*tasks)
+        assert max(turns) <= 2 * CALLS_PER_TURN
+        assert pace.in_flight == 40
+
+    run(work())
+
+
 def test_a_cancelled_call_gives_its_place_on() -> None:
     async def work() -> None:
         pace = a_pace(in_flight=1)
@@ -101,7 +141,7 @@ def test_calls_per_minute() -> None:
     async def work() -> None:
         clock = Clock()
         pace = a_pace(clock, in_flight=100, calls_per_minute=600)
-        for _ in range(60):
+        for _ in range(6):
             await pace.enter()
         late = asyncio.create_task(pace.enter())
         assert await is_waiting(late)
