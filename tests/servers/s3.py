@@ -166,7 +166,8 @@ class S3:
     def url(self, bucket: str, prefix: str = "", *, port: int = 0) -> str:
         """Give a ROWMILL_STORAGE_URL, its bucket made; `port` is that of a proxy in front."""
         client = self.client()
-        client.create_bucket(Bucket=bucket)
+        with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=bucket)
         client.close()
         options = {"endpoint": f"http://{self.host}:{port or self.port}", "region": "us-east-1", "path_style": "yes"}
         if self.host != "127.0.0.1":
