@@ -7,6 +7,8 @@ off (docs/adr/0008-doorbell.md). No late ack, no prefetch, no ETA, no results, n
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +27,13 @@ EXPIRES_SECONDS = 120
 MOST_UNHEARD = 100
 LISTEN_TIMEOUT_SECONDS = 15
 PUBLISH_TIMEOUT_SECONDS = 2
+ASK_TIMEOUT_SECONDS = 1
 OLDEST_KOMBU = (5, 7, 0)
 
 
 def make_app(url: str) -> Celery:
     """Make the app, configured the one way that survives every fault of a broker."""
-    app = Celery("rowmill", broker=url or None, include=["rowmill.tasks"], set_as_current=False)
+    app = Celery("rowmill", broker=url or None, include=["rowmill.tasks"], fixups=[], set_as_current=False)
     app.conf.update(
         task_acks_late=False,
         worker_disable_prefetch=True,
@@ -65,6 +68,12 @@ def transport_options(timeout_seconds: float) -> dict[str, Any]:
     }
 
 
+def brief_options(timeout_seconds: float) -> dict[str, Any]:
+    """Give the same for who rings or asks: one more try, then the broker counts as away."""
+    tries = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.2}
+    return {**transport_options(timeout_seconds), **tries}
+
+
 def need_sound_kombu(version: str = kombu.__version__) -> None:
     """Refuse a kombu whose workers go deaf when a connection dies half-open. Raises: ConfigError."""
     found = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in version.split(".")[:3])
@@ -92,7 +101,7 @@ class Publisher:
     def _send(self, lane: str, ring_id: UUID) -> None:
         """Send, unless so many rings of the lane lie unheard that one more says nothing."""
         if self._connection is None:
-            options = transport_options(PUBLISH_TIMEOUT_SECONDS)
+            options = brief_options(PUBLISH_TIMEOUT_SECONDS)
             self._connection = self._app.connection_for_write(transport_options=options)
         channel = self._connection.default_channel
         if channel._size(lane) >= MOST_UNHEARD:
@@ -105,25 +114,32 @@ class Publisher:
 
 def count_unheard(lanes: tuple[str, ...]) -> int:
     """Count the rings of these lanes that nobody has taken. Gives 0 where the broker does not answer."""
-    connection = app.connection_for_read(transport_options=transport_options(PUBLISH_TIMEOUT_SECONDS))
     try:
-        return sum(connection.default_channel._size(lane) for lane in lanes)
+        with _brief_channel() as channel:
+            return sum(channel._size(lane) for lane in lanes)
     except Exception:  # whatever a broker's client throws: the one who asks goes on without
         return 0
-    finally:
-        connection.collapse()
 
 
 def ask_broker() -> str:
     """Ask the broker for a sign of life. Shape: "ok", or what is wrong in words, without the address."""
-    connection = app.connection_for_read(transport_options=transport_options(PUBLISH_TIMEOUT_SECONDS))
     try:
-        connection.default_channel.client.ping()
+        with _brief_channel() as channel:
+            channel.client.ping()
     except Exception as error:  # whatever a broker's client throws
         return f"The broker does not answer ({type(error).__name__})."
-    finally:
-        connection.collapse()
     return "ok"
+
+
+@contextmanager
+def _brief_channel() -> Iterator[Any]:
+    """Open a channel that nobody waits for longer than a few of its short time-outs."""
+    connection = app.connection_for_read(transport_options=brief_options(ASK_TIMEOUT_SECONDS))
+    try:
+        yield connection.default_channel
+    finally:
+        with suppress(Exception):
+            connection.release()
 
 
 def connect_doorbell() -> None:
