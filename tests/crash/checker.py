@@ -1,4 +1,4 @@
-"""The checker: reliability.md §8 by SQL on the SQLite file and by the bytes on disk; it shares no code with the engine."""
+"""The checker: reliability.md §8 by SQL on the database and by the bytes on disk; it shares no code with the engine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from rowmill.wiring import use_sound_sqlite
+from tests.crash.database import file_troubles, open_read_only
 
-use_sound_sqlite()
-import sqlite3  # noqa: E402  the sound one, as the server has it
-
+__all__ = ["Acknowledged", "find_violations", "open_read_only"]
 OUTCOMES = ("ok", "not_found", "rejected", "failed")
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 
@@ -28,13 +26,6 @@ class Acknowledged:
     sha256: str = ""
     rows: int | None = None
     key: str | None = None
-
-
-def open_read_only(data_dir: Path) -> Any:
-    """Open the database for reading, with the sound SQLite that the server uses."""
-    connection = sqlite3.connect(f"file:{data_dir / 'rowmill.sqlite3'}?mode=ro", uri=True, timeout=20)
-    connection.row_factory = sqlite3.Row
-    return connection
 
 
 def find_violations(
@@ -59,11 +50,7 @@ def find_violations(
 
 def _database(database: Any) -> Iterator[str]:
     """The file itself is sound, and nothing crosses from one org to another."""
-    answer = [row[0] for row in database.execute("PRAGMA integrity_check")]
-    if answer != ["ok"]:
-        yield f"integrity: {answer[:3]}"
-    if database.execute("PRAGMA foreign_key_check").fetchall():
-        yield "integrity: a foreign key leads nowhere"
+    yield from file_troubles(database)
     for table in ("rowmill_batch", "rowmill_result"):
         crossing = f"SELECT count(*) FROM {table} t JOIN rowmill_job j ON j.id = t.job_id WHERE t.org_id <> j.org_id"
         if database.execute(crossing).fetchone()[0]:

@@ -1,6 +1,6 @@
 """Tells a story again and again, killed at its N-th fault point, for N = 1, 2 ... until it gets to its end alive.
 
-    python -m tests.crash.harness STORY FOLDER [CONTROL]
+    [ROWMILL_TEST_DATABASE=postgres] python -m tests.crash.harness STORY FOLDER [CONTROL]
 
 Each life is a process of its own, forked from one that has imported everything, and dies by SIGKILL. After each death the
 story goes on in a new life, which is killed as well (at a point drawn from the seed), then in a third that may live. The
@@ -19,14 +19,27 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.crash.checker import Acknowledged, find_violations
+from tests.crash.database import postgres_url, wait_until_left
 
 MOST_POINTS = 400
 
 
 def main(story: str, folder: Path, control: str = "") -> int:
     """Tell one story at every point. Gives 1 where an invariant broke."""
+    if os.environ.get("ROWMILL_TEST_DATABASE") != "postgres":
+        return tell_all(story, folder, control)
+    from tests.servers.postgres import Postgres
+
+    with Postgres() as server:
+        os.environ["DATABASE_URL"] = server.new_database(name="story")
+        return tell_all(story, folder, control)
+
+
+def tell_all(story: str, folder: Path, control: str) -> int:
+    """Tell a story at every point on the database chosen. Gives 1 where an invariant broke."""
     data, template = folder / "data", folder / "template"
     os.environ |= {
         "ROWMILL_DATA_DIR": str(data),
@@ -42,6 +55,8 @@ def main(story: str, folder: Path, control: str = "") -> int:
 
     assert live(lambda: stories.prepare(story)) == 0, "the story cannot be prepared"
     data.rename(template)
+    if postgres_url():
+        copy_database("story", "template")
     if control:
         stories.CONTROLS[control]()
     deaths, violations = 0, []
@@ -63,9 +78,13 @@ def tell(
     """Tell the story once, cut at a point. Shape: (whether it was cut, what broke)."""
     shutil.rmtree(data, ignore_errors=True)
     shutil.copytree(template, data)
+    if postgres_url():
+        copy_database("template", "story")
     notes = Path(f"{data}.told")
     notes.unlink(missing_ok=True)
     code = live(run, point)
+    if postgres_url():
+        wait_until_left(postgres_url())
     cut = code not in (0, 1)
     found = ["the first life failed by itself"] if code == 1 else []
     if code == -signal.SIGKILL:
@@ -77,6 +96,14 @@ def tell(
     if live(last) != 0:
         found.append("the audit chain is broken")
     return cut, found + find_violations(data, read_notes(notes))
+
+
+def copy_database(source: str, target: str) -> None:
+    """Make a database of the server anew, as a copy of another."""
+    from tests.servers.postgres import make_database
+
+    address = urlsplit(postgres_url())
+    make_database(address._replace(path="/postgres").geturl(), target, address._replace(path=f"/{source}").geturl())
 
 
 def live(run: Callable[[], None], point: int = 0) -> int:

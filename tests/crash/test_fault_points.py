@@ -16,16 +16,20 @@ import pytest
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 STORIES = ("intake", "work", "steer", "poison", "refused", "stop")
 CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("intake", "purged_first"))
-RUNS: tuple[tuple[str, ...], ...] = (*((story,) for story in STORIES), *CONTROLS)
+DATABASES = ("sqlite", "postgres")
+RUNS: tuple[tuple[str, ...], ...] = tuple(
+    (database, *told) for told in (*((story,) for story in STORIES), *CONTROLS) for database in DATABASES
+)
 
 
-def run_story(*arguments: str) -> dict[str, Any]:
+def run_story(database: str, *arguments: str) -> dict[str, Any]:
     """Run the harness in a process of its own, in memory where there is such a folder, since it syncs a great deal."""
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="rowmill-crash-", dir=base) as folder:
         story, *control = arguments
         command = [sys.executable, "-m", "tests.crash.harness", story, folder, *control]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+        environment = {**os.environ, "ROWMILL_TEST_DATABASE": database, "DATABASE_URL": ""}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment)
     lines = done.stdout.splitlines()
     assert lines, done.stderr[-3000:]
     told: dict[str, Any] = json.loads(lines[-1])
@@ -39,16 +43,18 @@ def runs() -> Iterator[dict[tuple[str, ...], Future[dict[str, Any]]]]:
         yield {arguments: pool.submit(run_story, *arguments) for arguments in RUNS}
 
 
+@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("story", STORIES)
-def test_killed_at_every_point_nothing_is_lost(story, runs) -> None:
-    told = runs[(story,)].result()
+def test_killed_at_every_point_nothing_is_lost(story, database, runs) -> None:
+    told = runs[(database, story)].result()
     assert told["violations"] == [], told["stderr"]
     assert told["deaths"] == told["points"] - 1, "each point but the last must have been a death"
     assert told["deaths"] >= 15, "the story passes too few fault points to prove anything"
 
 
+@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize(("story", "control"), CONTROLS)
-def test_a_crippled_engine_is_caught(story: str, control: str, runs) -> None:
-    told = runs[(story, control)].result()
+def test_a_crippled_engine_is_caught(story: str, control: str, database: str, runs) -> None:
+    told = runs[(database, story, control)].result()
     words = {"no_cancel_check": "cancel:", "two_transactions": "counters:", "purged_first": "orphan:"}[control]
     assert any(words in violation for violation in told["violations"]), told
