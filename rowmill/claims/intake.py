@@ -29,7 +29,7 @@ def take_claims_file(
     """Take a whole claims file: receive, inspect, start.
 
     `form`: start_date, end_date (ISO or MM/DD/YYYY), transaction_code, payer, practice (public id or TIN),
-    confirm_duplicate ("true").
+    confirm_duplicate ("true"), sheet (of a workbook).
     Raises: InputError bad_option, and all that `take_file` raises.
     """
     caller.need_write()
@@ -64,7 +64,16 @@ def read_options(caller: Caller, form: Mapping[str, Any]) -> dict[str, Any]:
         "start_date": start.isoformat() if start else None,
         "end_date": end.isoformat() if end else None,
         "in_flight": _in_flight(caller, payer),
+        **_sheet(form),
     }
+
+
+def _sheet(form: Mapping[str, Any]) -> dict[str, str]:
+    """Read which sheet of a workbook is meant, if one is named; Excel allows 31 characters."""
+    name = str(form.get("sheet") or "").strip()
+    if len(name) > 31:
+        raise InputError("sheet takes the name of a sheet, which has at most 31 characters.", code="bad_option")
+    return {"sheet": name} if name else {}
 
 
 def _day(form: Mapping[str, Any], field: str) -> date | None:

@@ -58,7 +58,7 @@ class Ask:
 class Grant:
     """What it is given.
 
-    `places`: calls in flight that are its own, never less than it held; `target`: how many it should come down to.
+    `places`: calls in flight that are its own, never less than it held under its lease; `target`: how many it should come down to.
     `calls` begin times, the first in `first_call_in` seconds, then one every `call_gap`.
     """
 
@@ -121,8 +121,11 @@ def answer_ask(shared: Shared, ask: Ask, now: float, in_flight: int, calls_per_m
 def _give_places(shared: Shared, ask: Ask, now: float, cap: int) -> tuple[int, int]:
     """Divide the calls in flight. Shape: (what is its own from now on, what it should come down to).
 
-    What a process gets comes out of what no other holds, so the sum of all never exceeds the cap, whoever dies.
+    What a process gets comes out of what no other holds, so the sum of all never exceeds the cap, whoever dies. Who
+    comes back after its lease insists on nothing: its places are others' by now, and its calls of then are over.
     """
+    mine = shared.shares.get(ask.owner)
+    kept = min(ask.held, mine.places) if mine is not None and mine.until > now else 0
     shares = {owner: one for owner, one in shared.shares.items() if one.until > now and owner != ask.owner}
     shared.shares = shares
     if not ask.wanted and not ask.held:
@@ -132,7 +135,7 @@ def _give_places(shared: Shared, ask: Ask, now: float, cap: int) -> tuple[int, i
     demands = {owner: (one.wanted, one.urgent) for owner, one in shares.items()} | {ask.owner: (ask.wanted, ask.urgent)}
     target = divide(cap, demands, int(now // TURN_SECONDS))[ask.owner]
     free = cap - sum(one.places for one in shares.values())
-    places = max(ask.held, min(target, free))
+    places = max(kept, min(target, free))
     until = now + BEGIN_SECONDS + ask.call_seconds + MARGIN_SECONDS
     shares[ask.owner] = Share(places, ask.wanted, ask.urgent, until)
     return places, target

@@ -1,0 +1,97 @@
+"""Four real processes on one Postgres, one payer account, one payer that counts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from payersim.testing import Payer, running_apart
+from rowmill.claims.shares import BEGIN_SECONDS, MARGIN_SECONDS
+from tests.claims.sharing import CONNECT_SECONDS, READ_SECONDS, Sharing, rate, sharing
+from tests.servers.postgres import Postgres, find_programs
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_programs() is None, reason="needs Postgres; `make system` installs it"),
+]
+CAP = 40
+LATENCY = 0.5
+FULL = CAP / LATENCY
+LEASE_SECONDS = BEGIN_SECONDS + MARGIN_SECONDS + CONNECT_SECONDS + READ_SECONDS
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with Postgres() as started:
+        yield started
+
+
+@pytest.fixture
+def payer() -> Iterator[Payer]:
+    with running_apart("--latency-scale", "1") as started:
+        started.control("profile", {"name": "calm", "latency": [LATENCY, LATENCY, LATENCY]})
+        yield started
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def all_at_work(made: Sharing, payer: Payer) -> None:
+    """Wait until the cap is filled, by all of them."""
+    wait_until(lambda: payer.stats()["in_flight"] == CAP)
+
+
+def test_the_cap_holds_over_four_processes_and_after_a_kill(server: Postgres, payer: Payer, tmp_path: Path) -> None:
+    with sharing(server.new_database(), tmp_path, payer, in_flight=CAP) as made:
+        for _ in range(4):
+            made.start()
+        all_at_work(made, payer)
+        time.sleep(2)
+        assert rate(payer, 5) >= 0.9 * FULL
+        os.kill(made.workers[0].pid, signal.SIGKILL)
+        os.kill(made.workers[1].pid, signal.SIGSTOP)
+        time.sleep(LEASE_SECONDS + 2)
+        assert rate(payer, 5) >= 0.9 * FULL
+        os.kill(made.workers[1].pid, signal.SIGCONT)
+        time.sleep(3)
+        assert rate(payer, 3) >= 0.9 * FULL
+        assert payer.stats()["max_in_flight"] <= CAP
+
+
+def test_the_rate_holds_over_four_processes_and_new_limits_at_once(
+    server: Postgres, payer: Payer, tmp_path: Path
+) -> None:
+    with sharing(server.new_database(), tmp_path, payer, in_flight=CAP, calls_per_minute=1200) as made:
+        for _ in range(4):
+            made.start()
+        wait_until(lambda: payer.stats()["inquiries"] > 40)
+        time.sleep(3)
+        # ± 2 % of a minute, measured over a sixth of it
+        assert 20 * (1 - 0.02 * 6) <= rate(payer, 10) <= 20 * (1 + 0.02 * 6)
+        made.edit(CAP, 2400)
+        time.sleep(2)
+        assert 40 * (1 - 0.02 * 6) <= rate(payer, 10) <= 40 * (1 + 0.02 * 6)
+        assert payer.stats()["max_in_flight"] <= CAP
+
+
+def test_one_process_alone_has_it_all_when_the_others_end(server: Postgres, payer: Payer, tmp_path: Path) -> None:
+    with sharing(server.new_database(), tmp_path, payer, in_flight=CAP) as made:
+        for _ in range(3):
+            made.start()
+        all_at_work(made, payer)
+        for worker in made.workers[1:]:
+            assert worker.stdin is not None
+            worker.stdin.close()
+            assert worker.wait(20) == 0
+        time.sleep(2)
+        assert rate(payer, 4) >= 0.9 * FULL
+        assert payer.stats()["max_in_flight"] <= CAP
