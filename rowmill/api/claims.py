@@ -22,7 +22,7 @@ from rowmill.api.shapes import JobShape, describe_one
 from rowmill.claims.intake import take_claims_file
 from rowmill.errors import InputError
 
-OPTIONS = ("start_date", "end_date", "transaction_code", "payer", "practice", "template", "confirm_duplicate")
+OPTIONS = ("start_date", "end_date", "transaction_code", "payer", "practice", "template", "sheet", "confirm_duplicate")
 MAX_KEY = 255
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -35,7 +35,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 class ClaimsForm(serializers.Serializer[Any]):
     """A claims file and what it shall be asked with."""
 
-    file = serializers.FileField(help_text="CSV or TSV, with a header.")
+    file = serializers.FileField(help_text="CSV, TSV or XLSX with a header; also packed as .gz or .zip.")
     start_date = serializers.CharField(required=False, max_length=10, allow_blank=True, help_text="2026-01-31")
     end_date = serializers.CharField(required=False, max_length=10, allow_blank=True, help_text="2026-12-31")
     transaction_code = serializers.CharField(required=False, max_length=40, allow_blank=True, help_text="CLAIM_STATUS")
@@ -46,6 +46,9 @@ class ClaimsForm(serializers.Serializer[Any]):
         required=False, max_length=60, allow_blank=True, help_text="A practice's id or TIN."
     )
     template = serializers.CharField(required=False, max_length=200, allow_blank=True)
+    sheet = serializers.CharField(
+        required=False, max_length=31, allow_blank=True, help_text="Of a workbook; else the first one with data."
+    )
     confirm_duplicate = serializers.BooleanField(required=False, help_text="Take the same bytes again, knowingly.")
 
 

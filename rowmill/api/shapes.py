@@ -123,7 +123,8 @@ class UploadShape(serializers.Serializer[Any]):
     rows = serializers.IntegerField()
     rejected_rows = serializers.IntegerField()
     findings = serializers.IntegerField(help_text="How many findings are kept.")
-    dialect = serializers.DictField(allow_null=True)
+    dialect = serializers.DictField(allow_null=True, help_text="Null for a workbook.")
+    sheet = serializers.CharField(allow_blank=True, help_text="The sheet that was read of a workbook.")
     balance = serializers.DictField()
     created_at = serializers.DateTimeField()
     created_by = serializers.EmailField(allow_null=True)
@@ -252,6 +253,7 @@ def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
         "rejected_rows": facts.get("rejected_rows", 0),
         "findings": findings,
         "dialect": facts.get("dialect"),
+        "sheet": facts.get("sheet", ""),
         "balance": facts.get("balance", {}),
         "created_at": upload.created_at,
         "created_by": upload.created_by.email if upload.created_by else None,

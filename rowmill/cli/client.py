@@ -63,7 +63,7 @@ class Client:
     ) -> dict[str, Any]:
         """Post a file as multipart."""
         form = aiohttp.FormData(fields)
-        form.add_field("file", _Counting(file, seen), filename=file.name, content_type="text/csv")
+        form.add_field("file", _Counting(file, seen), filename=file.name, content_type="application/octet-stream")
         answer: dict[str, Any] = await self.call("POST", path, data=form)
         return answer
 
@@ -108,6 +108,7 @@ def upload(
     file: Annotated[Path, typer.Argument(help="The file to send.", exists=True, dir_okay=False, readable=True)],
     url: Annotated[str, typer.Option(help="Address of the Rowmill.", envvar="ROWMILL_URL")] = "http://127.0.0.1:8000",
     kind: Annotated[str, typer.Option(help="What a row means.")] = "claim_status",
+    sheet: Annotated[str, typer.Option(help="The sheet of a workbook; else the first one with data.")] = "",
     token: Annotated[str, typer.Option(help="API access token.", envvar="ROWMILL_TOKEN")] = "",
     email: Annotated[str, typer.Option(help="Sign in instead of a token.", envvar="ROWMILL_EMAIL")] = "",
     password: Annotated[str, typer.Option(help="Asked for when missing.", envvar="ROWMILL_PASSWORD")] = "",
@@ -127,7 +128,7 @@ def upload(
         password = typer.prompt("Password", hide_input=True)
     target = out or file.with_name(f"{file.stem}-results.csv")
     try:
-        code = asyncio.run(_upload(file, url, kind, token, (email, password), wait, target, confirm_duplicate))
+        code = asyncio.run(_upload(file, url, kind, token, (email, password), wait, target, confirm_duplicate, sheet))
     except aiohttp.ClientError as error:
         typer.echo(
             f"rowmill: no connection to {url} ({type(error).__name__}). Is `rowmill up` running there?", err=True
@@ -137,7 +138,15 @@ def upload(
 
 
 async def _upload(
-    file: Path, url: str, kind: str, token: str, person: tuple[str, str], wait: bool, out: Path, confirm: bool
+    file: Path,
+    url: str,
+    kind: str,
+    token: str,
+    person: tuple[str, str],
+    wait: bool,
+    out: Path,
+    confirm: bool,
+    sheet: str,
 ) -> int:
     """Send, follow, save; print what happens."""
     from rowmill.cli.bars import job_bar, print_problem, upload_bar
@@ -147,6 +156,8 @@ async def _upload(
         async with open_client(url, token) as client:
             with upload_bar(file.stat().st_size) as seen:
                 fields = {"confirm_duplicate": "true"} if confirm else {}
+                if sheet:
+                    fields["sheet"] = sheet
                 job = await client.send_file(UPLOAD_PATHS[kind], file, fields, seen)
             typer.echo(f"Job {job['id']}: {job['total_rows']:,} rows.")
             if not wait:

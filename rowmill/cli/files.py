@@ -33,6 +33,9 @@ class SampleKind(StrEnum):
     claims = "claims"
 
 
+SheetOption = Annotated[
+    str | None, typer.Option(help="The sheet of a workbook to read; else the first visible one with data.")
+]
 FileArgument = Annotated[Path, typer.Argument(help="The file to read.", exists=True, dir_okay=False, readable=True)]
 
 
@@ -41,6 +44,7 @@ def check(
     kind: Annotated[
         str | None, typer.Option(help="Check the columns and cells against a kind, such as claim_status.")
     ] = None,
+    sheet: SheetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say whether a file is a sound table, and if not, exactly what is wrong, where, and what to do.
@@ -49,7 +53,7 @@ def check(
     """
     from rowmill.tabular.report import check_json
 
-    inspection = inspect_file(file, kind)
+    inspection = inspect_file(file, kind, sheet)
     if as_json:
         print(json.dumps(check_json(inspection)))
     else:
@@ -57,18 +61,19 @@ def check(
     raise typer.Exit(0 if inspection.verdict == "sound" else 1)
 
 
-def inspect_file(file: Path, kind: str | None) -> Inspection:
+def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Inspection:
     """Run the fast path over a file, against a kind where one is named. Raises: NotFound for an unknown kind."""
     from rowmill.registry import extend, get_check, get_kind
     from rowmill.tabular.child import inspect_in_child
     from rowmill.wiring import env
 
     if kind is None:
-        return inspect_in_child(file, (), {})
+        return inspect_in_child(file, (), {}, sheet=sheet)
     extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
     found = get_kind(kind)
     slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
-    return inspect_in_child(file, found.columns, {slug: get_check(slug) for slug in slugs}, row_checks=found.checks)
+    checks = {slug: get_check(slug) for slug in slugs}
+    return inspect_in_child(file, found.columns, checks, row_checks=found.checks, sheet=sheet)
 
 
 def _print_report(file: Path, inspection: Inspection) -> None:
@@ -111,6 +116,7 @@ def convert(
     without_broken_rows: Annotated[
         bool, typer.Option(help="Leave out rows whose structure is broken, and say how many.")
     ] = False,
+    sheet: SheetOption = None,
 ) -> None:
     """Write the table as it was understood: UTF-8, commas, header first, every cell as it was.
 
@@ -121,7 +127,7 @@ def convert(
     if out is None and to is Format.parquet:
         raise typer.BadParameter("Parquet needs a file: give -o OUT.")
     with _place_to_write(out) as target:
-        report = convert_file(file, target, to=to.value, without_broken_rows=without_broken_rows)
+        report = convert_file(file, target, to=to.value, without_broken_rows=without_broken_rows, sheet=sheet)
         for finding in report.inspection.findings:
             print(_finding_line(finding), file=sys.stderr)
         if report.rows_written is None:

@@ -35,6 +35,7 @@ def inspect_in_child(
     table_out: Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
     seconds: float = SECONDS,
+    sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
@@ -51,6 +52,7 @@ def inspect_in_child(
         "memory_bytes": memory_bytes,
         "space_bytes": memory_bytes + _ADDRESS_SPACE_EXTRA,
         "seconds": seconds,
+        "sheet": sheet,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
@@ -216,8 +218,9 @@ def _how_it_ended(code: int, overdue: bool, seconds: float) -> str:
 def main() -> None:
     """Be the child: one request on stdin, answers as lines of JSON on stdout."""
     # Imported here, not above: the parent has no need of NumPy and DuckDB.
-    from rowmill.tabular.inspect import Limits, inspect_table  # noqa: PLC0415
+    from rowmill.tabular.inspect import inspect_table  # noqa: PLC0415
     from rowmill.tabular.load import OutOfMemory, is_out_of_space, open_ahead  # noqa: PLC0415
+    from rowmill.tabular.reading import Limits  # noqa: PLC0415
 
     open_ahead()
     line = sys.stdin.readline()
@@ -235,6 +238,7 @@ def main() -> None:
             row_checks=request["row_checks"],
             table_out=Path(request["table_out"]) if request["table_out"] else None,
             limits=Limits(memory_bytes=request["memory_bytes"] // 3),
+            sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
         )
         _answer({"done": True})

@@ -88,17 +88,19 @@ def note_bad_cells(
         return
     places = load.find_bad_rows(con, loader.source, [one for one, _ in hit], SHOWN_PER_CODE)
     for (one, count), rows in zip(hit, places, strict=True):
-        for finding in _bad_cells(conditions, one, count, ledger.places(rows)):
+        for finding in _bad_cells(conditions, one, count, ledger.places(rows), notes):
             notes.add_finding(finding)
 
 
-def _bad_cells(conditions: Conditions, bad: Bad, count: int, places: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+def _bad_cells(
+    conditions: Conditions, bad: Bad, count: int, places: Sequence[tuple[int, int]], notes: Notes
+) -> Iterator[Finding]:
     """Word the findings of one check on one column; the last one told stands for the rest as well."""
     title, mend, column, name = _words(conditions, bad)
     severity: Severity = "error" if bad.rejects else "warning"
     for index, (line, record) in enumerate(places, 1):
         rest = count - len(places) + 1 if index == len(places) else 1
-        place = f"Line {line:,}" + (f", column {name or column}" if column else "")
+        place = notes.place(line, column, name)
         slug = bad.label.partition(":")[0]
         yield Finding(slug, severity, f"{place}: {title}.", line, record, column, name, None, mend, max(rest, 1))
 

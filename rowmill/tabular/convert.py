@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from rowmill.contracts import Inspection
-from rowmill.tabular.inspect import Limits, Reading, open_table, unfinished_name
+from rowmill.tabular.inspect import open_table
 from rowmill.tabular.load import quote_name, quote_text
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name
 from rowmill.tabular.rows import name_columns
-
-_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +35,15 @@ def convert(
     to: Literal["csv", "parquet"] = "csv",
     without_broken_rows: bool = False,
     *,
-    limits: Limits = _LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
+    sheet: str | None = None,
 ) -> ConvertReport:
     """Write the table of a file anew, cell for cell. Nothing is written where the file is not sound, unless without them.
 
     With `without_broken_rows` the broken rows are left out, provided that the header is sound and the account balances.
     """
     unfinished = unfinished_name(out)
-    with open_table(path, table_out=out, limits=limits) as reading:
+    with open_table(path, table_out=out, limits=limits, sheet=sheet) as reading:
         if not _may_write(reading, without_broken_rows):
             return ConvertReport(reading.inspection, None)
         try:

@@ -7,54 +7,34 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspection
 from rowmill.tabular import load
+from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
-from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape
+from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.faults import Profile
+from rowmill.tabular.fields import restore, restoring_source
+from rowmill.tabular.flatten import Table
 from rowmill.tabular.header import Header, check_header, count_known, find_header
 from rowmill.tabular.ledger import Ledger
-from rowmill.tabular.load import Bad
 from rowmill.tabular.magic import look_at
-from rowmill.tabular.marks import find_marks
 from rowmill.tabular.notes import Notes
-from rowmill.tabular.records import Shape, read_record
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name, write_copy
+from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
+from rowmill.tabular.source import note_table, open_source
+from rowmill.tabular.top import check_top, enter_top
 
 _BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What reading one file may cost. Units: bytes of memory for the loader, seconds, threads (0 = one per core)."""
-
-    memory_bytes: int = 512_000_000
-    seconds: float = 600.0
-    threads: int = 0
-
-
-@dataclass(slots=True)
-class Reading:
-    """A file that has been judged, with the loader still open on its rows.
-
-    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `trusted`: the header
-    is sound and both counts agree, so that the rows hold even where others are broken.
-    """
-
-    inspection: Inspection
-    con: duckdb.DuckDBPyConnection | None = None
-    rows_sql: str | None = None
-    bad: Sequence[Bad] = ()
-    ledger: Ledger | None = None
-    trusted: bool = False
 
 
 def inspect_table(
@@ -64,39 +44,24 @@ def inspect_table(
     *,
     row_checks: Sequence[str] = (),
     table_out: Path | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
+    sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
+    Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
     only if the file is sound. Runs in the child: memory and time are limited there.
     """
-    with open_table(path, columns, checks, row_checks=row_checks, table_out=table_out, limits=limits) as reading:
+    with open_table(
+        path, columns, checks, row_checks=row_checks, table_out=table_out, limits=limits, sheet=sheet
+    ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
         if table_out is not None and inspection.verdict == "sound":
             write_copy(reading, table_out)
         return inspection
-
-
-def write_copy(reading: Reading, table_out: Path) -> None:
-    """Write the columnar copy under a temporary name and move it into place."""
-    assert reading.con is not None
-    assert reading.rows_sql is not None
-    assert reading.ledger is not None
-    lines = reading.ledger.lines_of_rows()
-    unfinished = unfinished_name(table_out)
-    try:
-        load.write_copy(reading.con, reading.rows_sql, unfinished, len(reading.inspection.header), reading.bad, lines)
-        unfinished.replace(table_out)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def unfinished_name(target: Path) -> Path:
-    """Give the name under which a file is written until it is whole."""
-    return target.with_name(f".{target.name}.unfinished")
 
 
 @contextmanager
@@ -107,14 +72,15 @@ def open_table(
     *,
     row_checks: Sequence[str] = (),
     table_out: Path | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
+    sheet: str | None = None,
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it."""
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
-        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp)
+        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet)
         reading = attempt.judge()
         reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
         yield reading
@@ -136,8 +102,11 @@ class _Attempt:
         table_out: Path | None,
         limits: Limits,
         temp: Path,
+        sheet: str | None,
     ) -> None:
         self.path = path.resolve()
+        self.sheet = sheet
+        self.table: Table | None = None
         self.columns, self.checks, self.row_checks = columns, checks, row_checks
         self.table_out, self.limits, self.temp = table_out, limits, temp
         self.con: duckdb.DuckDBPyConnection | None = None
@@ -149,6 +118,13 @@ class _Attempt:
 
     def judge(self) -> Reading:
         """Go through the steps; each may be the last."""
+        try:
+            source = open_source(self.path, self.temp, self.sheet)
+        except Refused as refused:
+            return self._refuse(refused.code, line=refused.line, column=refused.column, **refused.words)
+        self.path, self.table = source.path, source.table
+        if self.table is not None:
+            return self._judge_table()
         with self.path.open("rb") as file:
             head = file.read(1 << 16)
         what = look_at(head)
@@ -166,13 +142,24 @@ class _Attempt:
             return self._judge_transcoded(judged)
         return self._judge_text(self.path, encoding, tolerate=True)
 
+    def _judge_table(self) -> Reading:
+        """Judge what was written of a sheet. Bytes are told of none: they would be another file's."""
+        reading = self._judge_text(self.path, Encoding("utf-8"), tolerate=False)
+        findings = tuple(replace(finding, byte=None) for finding in reading.inspection.findings)
+        reading.inspection = replace(reading.inspection, findings=findings, dialect=None)
+        return reading
+
     def _refuse_whole(self, what: tuple[str, str] | None, head: bytes) -> Reading:
         """Refuse what is no text at all."""
-        notes = Notes()
         if what is None:
-            notes.add("nul-byte" if head else "empty-file", line=1 if head else None, byte=0 if head else None)
-        else:
-            notes.add(what[0], line=1, byte=0, what=what[1])
+            code = "nul-byte" if head else "empty-file"
+            return self._refuse(code, line=1 if head else None, byte=0 if head else None)
+        return self._refuse(what[0], line=1, byte=0, what=what[1])
+
+    def _refuse(self, code: str, **place_and_words: Any) -> Reading:
+        """Refuse a file for one thing, before it is read as a table."""
+        notes = Notes()
+        notes.add(code, **place_and_words)
         return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
 
     def _blocks(self) -> Iterator[bytes]:
@@ -207,11 +194,13 @@ class _Attempt:
             file.seek(skip)
             sample = file.read(SAMPLE_BYTES)
             whole = not file.read(1)
-        shape, rows = detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
+        shape, rows = self._shape(sample, whole)
         for row in rows:
             row.start, row.end, row.fault_at = row.start + skip, row.end + skip, row.fault_at + skip
         header = find_header(rows, self.columns)
-        self.notes = notes = Notes(header.names if header else ())
+        self.notes = notes = Notes(header.names if header else (), unit="Sheet row" if self.table else "Line")
+        if self.table is not None:
+            note_table(self.table, notes)
         if bad_original is not None:
             notes.add("bad-encoding", byte=None, encoding=encoding.name)
         if header is None:
@@ -223,6 +212,23 @@ class _Attempt:
         check_header(header, rows, self.columns, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
         return self._read(source, encoding, shape, rows, header, tolerate)
+
+    def _shape(self, sample: bytes, whole: bool) -> tuple[Shape, list[SampleRow]]:
+        """Give the dialect and the sample's rows: detected in a file, known of a table that was written of a sheet."""
+        if self.table is None:
+            return detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
+        shape = Shape(ord(","), ord('"'), b"\n", self.table.width)
+        rows = read_sample(sample, shape, whole=whole)
+        for row in rows:
+            row.cells = [restore(cell) for cell in row.cells]
+        return shape, rows
+
+    def _loader_source(self, path: Path, shape: Shape, longest_row_bytes: int = 0) -> str:
+        """Give the SQL that reads the rows, cells as they were."""
+        source = load.csv_source(path, shape, longest_row_bytes=longest_row_bytes)
+        if self.table is None or not self.table.stand_ins:
+            return source
+        return restoring_source(source, shape.columns)
 
     def _read(
         self,
@@ -236,7 +242,7 @@ class _Attempt:
         """Scan and load, compare the two counts, and say the verdict."""
         notes, head = self.notes, rows[header.index]
         ledger = Ledger(notes)
-        self._enter_top(ledger, rows, header)
+        enter_top(ledger, rows, header)
         clean_path = self.temp / "clean"
         copies = [self.path, source, clean_path]
         if self.table_out is not None:
@@ -251,13 +257,13 @@ class _Attempt:
         if not plain:
             clean.begin()
         else:
-            loader.start(load.csv_source(source, shape))
+            loader.start(self._loader_source(source, shape))
         scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
         loader.join()
         if clean.needed:
-            loader.run(load.csv_source(clean_path, shape, longest_row_bytes=scan.long_row))
+            loader.run(self._loader_source(clean_path, shape, scan.long_row))
         elif scan.long_row:
-            loader.run(load.csv_source(source, shape, longest_row_bytes=scan.long_row))
+            loader.run(self._loader_source(source, shape, scan.long_row))
         self._compare(loader, ledger)
         note_bad_cells(con, conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
@@ -279,22 +285,6 @@ class _Attempt:
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
         return Reading(inspection, con, loader.source, conditions.bad, ledger, trusted)
-
-    def _enter_top(self, ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None:
-        """Account for the lines down to the header."""
-        for row in rows[: header.index]:
-            if row.blank:
-                self.notes.add("blank-line", line=ledger.line, byte=row.start)
-                ledger.take_blank()
-            else:
-                self.notes.add("preamble", line=ledger.line, byte=row.start)
-                ledger.take_left_out(row.lines)
-        head = rows[header.index]
-        if header.broken:
-            ledger.broken += head.lines
-            ledger.line += head.lines
-        else:
-            ledger.take_header(head.lines)
 
     def _scan(
         self,
@@ -325,7 +315,7 @@ class _Attempt:
                 first_bad_is_mixed=self.mixed and source == self.path,
             )
             try:
-                self._check_top(top, head, shape, tolerate)
+                check_top(top, head, shape, self.notes, tolerate)
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
             except NotUtf8:
@@ -335,30 +325,6 @@ class _Attempt:
             finally:
                 clean.close()
         return scan
-
-    def _check_top(self, top: bytes, head: SampleRow, shape: Shape, tolerate: bool) -> None:
-        """Look for bytes that no header may or should hold. Raises: NotUtf8, unless bad bytes are tolerated."""
-
-        def note(code: str, at: int, column: int | None = None) -> None:
-            line = top.count(shape.line_end, 0, at) + 1
-            self.notes.add(code, line=line, byte=at, column=column, encoding="UTF-8")
-
-        if (at := top.find(b"\x00")) >= 0:
-            note("nul-byte", at)
-        try:
-            top.decode()
-        except UnicodeDecodeError as error:
-            if not tolerate:
-                raise NotUtf8(error.start) from None
-            note("bad-encoding", error.start)
-        told = {"nul-byte"}
-        for mark in find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False):
-            if mark.code not in told:
-                told.add(mark.code)
-                note(mark.code, mark.at)
-        record = read_record(top, head.start, shape, final=True)
-        if record.fault is None and record.bare_quote is not None:
-            note("quote-in-unquoted", record.bare_quote[1], record.bare_quote[0])
 
     def _compare(self, loader: Loader, ledger: Ledger) -> None:
         """Hold the loader's count against the independent one."""
@@ -391,4 +357,5 @@ class _Attempt:
             rejected,
             self.size,
             self.digest.hexdigest(),
+            sheet=self.table.sheet if self.table else "",
         )

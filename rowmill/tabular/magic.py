@@ -1,11 +1,10 @@
-"""First look at a file: what its first bytes say it is, so that nothing but text goes on to be read as a table."""
+"""First look at a file, unpacked: what its first bytes say it is, so that only text goes on to be read as a table."""
 
 from __future__ import annotations
 
 import re
 
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x1f\x8b", "compressed", "gzip"),
     (b"\xfd7zXZ\x00", "compressed", "xz"),
     (b"\x28\xb5\x2f\xfd", "compressed", "Zstandard"),
     (b"7z\xbc\xaf\x27\x1c", "compressed", "7-Zip"),
@@ -34,8 +33,6 @@ def look_at(head: bytes) -> tuple[str, str] | None:
     for magic, code, what in _MAGIC:
         if head.startswith(magic):
             return code, what
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _look_at_zip(head)
     if _BZIP2.match(head):
         return "compressed", "bzip2"
     text = head.removeprefix(b"\xef\xbb\xbf")
@@ -46,12 +43,3 @@ def look_at(head: bytes) -> tuple[str, str] | None:
     if _JSON.match(text):
         return "not-a-table", "JSON"
     return None
-
-
-def _look_at_zip(head: bytes) -> tuple[str, str]:
-    """Tell an Excel workbook from other archives."""
-    if b"xl/" in head or b"[Content_Types].xml" in head:
-        return "not-a-table", "an Excel workbook (.xlsx)"
-    if b"mimetypeapplication/vnd.oasis" in head:
-        return "not-a-table", "an OpenDocument file (.ods)"
-    return "compressed", "ZIP"

@@ -17,8 +17,9 @@ class Notes:
     `count`, so the counts of a code add up to all its places.
     """
 
-    def __init__(self, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, names: tuple[str, ...] = (), unit: str = "Line") -> None:
         self.names = names
+        self.unit = unit
         self._found: list[Finding] = []
         self._more: dict[int, int] = {}
         self._places: dict[tuple[str, int | None], list[int]] = {}
@@ -41,10 +42,18 @@ class Notes:
         places.append(len(self._found))
         wording = WORDING[code]
         name = self.name(column)
-        message = wording.message.format(place=_place(line, column, name), **words)
+        message = wording.message.format(place=self.place(line, column, name), **words)
         self._found.append(
             Finding(code, wording.severity, message, line, row, column, name, byte, wording.mend.format(**words))
         )
+
+    def add_places(self, code: str, lines: list[int], count: int, column: int | None = None) -> None:
+        """Note the first places of a code, of which there are `count` in all."""
+        for line in lines:
+            self.add(code, line=line, column=column)
+        places = self._places[code, column]
+        if count > len(lines):
+            self._more[places[-1]] = self._more.get(places[-1], 0) + count - len(lines)
 
     def add_finding(self, finding: Finding) -> None:
         """Take over a finding made elsewhere."""
@@ -56,6 +65,13 @@ class Notes:
             return None
         return self.names[column - 1] or None
 
+    def place(self, line: int | None, column: int | None, name: str | None) -> str:
+        """Say where: "Line 812, column first_name", "Sheet row 812, column 4", "The file"."""
+        where = f"{self.unit} {line:,}" if line else "The file"
+        if column:
+            where += f", column {name}" if name else f", column {column}"
+        return where
+
     @property
     def has_errors(self) -> bool:
         """Tell whether anything found makes the file unsound."""
@@ -65,11 +81,3 @@ class Notes:
         """Give the findings, errors first, each kind in the order of the file."""
         found = [replace(f, count=f.count + self._more.get(i, 0)) for i, f in enumerate(self._found)]
         return tuple(sorted(found, key=lambda f: (f.severity != "error", f.line or 0, f.byte or 0)))
-
-
-def _place(line: int | None, column: int | None, name: str | None) -> str:
-    """Say where: "Line 812, column first_name", "Line 812, column 4", "The file"."""
-    where = f"Line {line:,}" if line else "The file"
-    if column:
-        where += f", column {name}" if name else f", column {column}"
-    return where

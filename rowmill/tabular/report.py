@@ -29,6 +29,7 @@ def check_json(inspection: Inspection) -> dict[str, Any]:
         "verdict": inspection.verdict,
         "summary": describe(inspection),
         "dialect": asdict(inspection.dialect) if inspection.dialect else None,
+        "sheet": inspection.sheet or None,
         "balance": balance,
         "header": list(inspection.header),
         "rejected_rows": inspection.rejected_rows,
@@ -82,6 +83,8 @@ def _shape(inspection: Inspection) -> str:
     words = [_count(rows, "row"), _count(columns, "column")]
     if inspection.dialect is not None:
         words += _dialect(inspection.dialect, columns)
+    if inspection.sheet:
+        words.append(f'sheet "{inspection.sheet[:60]}"')
     return ", ".join(words) + "."
 
 

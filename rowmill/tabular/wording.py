@@ -23,13 +23,79 @@ def _warning(message: str, mend: str) -> Wording:
     return Wording("warning", message, mend)
 
 
-_SAVE_AS_CSV = "Open it in the program it comes from and save it as CSV (UTF-8), then send that file."
+_SAVE_AS_CSV = "Open it in the program it comes from and save it as CSV (UTF-8) or .xlsx, then send that file."
 
 WORDING: dict[str, Wording] = {
     # the file as a whole
     "empty-file": _error("{place}: there is nothing in it.", "Export the table again; a header line is needed."),
-    "not-a-table": _error("{place} is {what}, not a CSV table.", _SAVE_AS_CSV),
+    "not-a-table": _error("{place} is {what}, not a table that is read here.", _SAVE_AS_CSV),
     "compressed": _error("{place} is compressed ({what}).", "Unpack it and send the CSV file inside."),
+    # packed files
+    "archive-damaged": _error("{place} is damaged: it cannot be unpacked.", "Save or pack it again, and send that."),
+    "archive-entries": _error(
+        "{place} is an archive of more than {limit:,} entries.", "Send the one file with the table, by itself."
+    ),
+    "archive-many": _error(
+        "{place} is an archive of {found:,} files; it is read where it holds exactly one.",
+        "Send the one file with the table, by itself or packed alone.",
+    ),
+    "archive-path": _error(
+        "{place} is an archive whose file lies in a folder, or is a link.", "Pack the file alone, without its folder."
+    ),
+    "archive-nested": _error(
+        "{place} is an archive inside an archive.", "Unpack it, and send the file with the table."
+    ),
+    "archive-locked": _error("{place} is an archive with a password.", "Pack the file again without a password."),
+    "archive-method": _error(
+        "{place} is packed with a method that is not read here.", "Pack it as a plain ZIP, or send it unpacked."
+    ),
+    "unpacked-too-large": _error(
+        "{place} would take more than {limit:,} MB when unpacked.", "Split the table, or send it as CSV, not packed."
+    ),
+    "unpacked-too-dense": _error(
+        "{place} unpacks to more than {limit:,} times its size, as no table does.", "Send it as CSV, not packed."
+    ),
+    # workbooks
+    "workbook-damaged": _error(
+        "{place}: the workbook is damaged or not written as Excel writes it.",
+        "Open it in Excel, save it, send it again.",
+    ),
+    "workbook-dtd": _error(
+        "{place} is a workbook with a document type inside, as no spreadsheet program writes it.", _SAVE_AS_CSV
+    ),
+    "workbook-locked": _error(
+        "{place} is a workbook with a password.",
+        "Open it in Excel, take the password off (File, Info, Protect Workbook), save it and send it again.",
+    ),
+    "workbook-too-heavy": _error("{place} is a workbook that takes too much memory to read.", _SAVE_AS_CSV),
+    "sheet-missing": _error("{place} has no sheet of that name. Its sheets: {names}.", "Name one of these."),
+    "sheet-empty": _error("{place} is a workbook without a value on any visible sheet.", "Fill in the table, save it."),
+    "sheet-chosen": _warning(
+        '{place}: the sheet "{sheet}" is read; there is data on others too: {others}.',
+        "To read another one, name it when you send the file, or move it to the front.",
+    ),
+    "formula-not-computed": _error(
+        "{place}: a formula without its value: the program that wrote the file left that to Excel.",
+        "Open it in Excel, save it, send it again.",
+    ),
+    "odd-character": _error("{place}: a character that stands for no sign.", "Type the cell anew."),
+    "error-cell": _warning(
+        "{place}: an error of the spreadsheet (such as a value that was not found); it counts as that text.",
+        "Mend the formula, or write the value.",
+    ),
+    "long-number": _warning(
+        "{place}: a number of 16 digits or more; a spreadsheet keeps 15, so its last digits may be lost.",
+        "Format the column as text, then enter the number anew from where it came from.",
+    ),
+    "date-out-of-calendar": _warning(
+        "{place}: formatted as a date, but it is none; the bare number is taken.",
+        "Write the date, or change the format.",
+    ),
+    "hidden-row": _warning("{place} is hidden; it is read like the others.", "Delete the row if it is not meant."),
+    "merged-cells": _warning(
+        "{place}: merged cells; the value counts for the first of them, the others are empty.",
+        "Unmerge them and fill in each cell.",
+    ),
     "loader-disagrees": _error(
         "{place}: the loader counts {loaded:,} rows, the independent account {counted:,}. Nothing of it is used.",
         "Export the table again as plain CSV (UTF-8, commas); if it stays so, report it with the file's shape.",

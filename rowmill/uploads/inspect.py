@@ -111,6 +111,7 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
                 table_out=table_out,
                 memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
                 seconds=settings.ROWMILL_INSPECT_SECONDS,
+                sheet=(upload.intent or {}).get("sheet"),
             )
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)

@@ -236,9 +236,9 @@ def whole_file_faults() -> Iterator[Faulty]:
         5,
     )
     yield Faulty("utf16_odd", b"\xff\xfe" + accents.encode("utf-16-le") + b"x", E, ("bad-encoding",), None)
-    yield Faulty("gzip", gzip.compress(text, mtime=0), E, ("compressed",), 1)
-    yield Faulty("xlsx", _zip("xl/workbook.xml"), E, ("not-a-table",), 1)
-    yield Faulty("zip", _zip("a.csv"), E, ("compressed",), 1)
+    yield Faulty("gzip_cut", gzip.compress(text, mtime=0)[:-9], E, ("archive-damaged",), None)
+    yield Faulty("xlsx_damaged", _zip("xl/workbook.xml"), E, ("workbook-damaged",), None)
+    yield Faulty("zip_folder", _zip("a/a.csv"), E, ("archive-path",), None)
     yield Faulty("html", b"<!DOCTYPE html>\n<html><body>Sign in, please</body></html>\n", E, ("not-a-table",), 1)
     yield Faulty("html_no_doctype", b"\n <html><head><title>x, y</title></head></html>\n", E, ("not-a-table",), 1)
     yield Faulty("json", b'[{"id": 1, "name": "x"},\n {"id": 2}]\n', E, ("not-a-table",), 1)

@@ -1,0 +1,61 @@
+"""A file that has been judged, with the loader still open on its rows, and the columnar copy that is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from rowmill.contracts import Inspection
+from rowmill.tabular import load
+from rowmill.tabular.ledger import Ledger
+from rowmill.tabular.load import Bad
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading one file may cost. Units: bytes of memory for the loader, seconds, threads (0 = one per core)."""
+
+    memory_bytes: int = 512_000_000
+    seconds: float = 600.0
+    threads: int = 0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(slots=True)
+class Reading:
+    """A file that has been judged, with the loader still open on its rows.
+
+    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `trusted`: the header
+    is sound and both counts agree, so that the rows hold even where others are broken.
+    """
+
+    inspection: Inspection
+    con: duckdb.DuckDBPyConnection | None = None
+    rows_sql: str | None = None
+    bad: Sequence[Bad] = ()
+    ledger: Ledger | None = None
+    trusted: bool = False
+
+
+def write_copy(reading: Reading, table_out: Path) -> None:
+    """Write the columnar copy under a temporary name and move it into place."""
+    assert reading.con is not None
+    assert reading.rows_sql is not None
+    assert reading.ledger is not None
+    lines = reading.ledger.lines_of_rows()
+    unfinished = unfinished_name(table_out)
+    try:
+        load.write_copy(reading.con, reading.rows_sql, unfinished, len(reading.inspection.header), reading.bad, lines)
+        unfinished.replace(table_out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def unfinished_name(target: Path) -> Path:
+    """Give the name under which a file is written until it is whole."""
+    return target.with_name(f".{target.name}.unfinished")
