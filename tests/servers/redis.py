@@ -17,10 +17,10 @@ import pytest
 
 
 class RedisServer:
-    """One redis-server on a free port of 127.0.0.1, with nothing on disk that outlives it."""
+    """One redis-server on a free port of 127.0.0.1, and of other addresses of this machine; nothing outlives it."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        self._program, self._folder = program, folder
+    def __init__(self, program: str, folder: Path, *addresses: str) -> None:
+        self._program, self._folder, self._addresses = program, folder, addresses
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -30,7 +30,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
-        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        command = [self._program, "--port", str(self.port), "--dir", str(self._folder)]
+        command += ["--bind", "127.0.0.1", *self._addresses, *(["--protected-mode", "no"] if self._addresses else [])]
         command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 15
@@ -89,13 +90,13 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[RedisServer]:
-    """Run one; skip the test where redis-server is not installed."""
+def redis_server(*addresses: str) -> Iterator[RedisServer]:
+    """Run one, reached on `addresses` too; skip the test where redis-server is not installed."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed (make system)")
     with tempfile.TemporaryDirectory(prefix="rowmill-redis-") as folder:
-        server = RedisServer(program, Path(folder))
+        server = RedisServer(program, Path(folder), *addresses)
         try:
             server.start()
             yield server
