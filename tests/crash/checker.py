@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,12 +30,17 @@ class Acknowledged:
 
 
 def find_violations(
-    data_dir: Path, acknowledged: Iterable[Acknowledged] = (), *, at_rest: bool = True, started: bool = True
+    data_dir: Path,
+    acknowledged: Iterable[Acknowledged] = (),
+    *,
+    at_rest: bool = True,
+    started: bool = True,
+    storage: Path | None = None,
 ) -> list[str]:
     """Name every broken invariant; an empty list is what must be.
 
     `at_rest`: everything has run out, so that nothing may be live. `started`: Rowmill was started since the last crash,
-    so that nothing half-written may lie about.
+    so that nothing half-written may lie about. `storage`: where the objects lie, if not in the data directory.
     """
     database = open_read_only(data_dir)
     try:
@@ -42,7 +48,8 @@ def find_violations(
         for job in database.execute("SELECT * FROM rowmill_job ORDER BY id"):
             found += [f"job {job['id']}: {words}" for words in _job(database, job, at_rest)]
         found += _keys(database, acknowledged, at_rest)
-        found += _uploads(database, data_dir, at_rest, started)
+        found += _uploads(database, storage or data_dir / "storage", at_rest, started)
+        found += _scratch(data_dir) if started else []
     finally:
         database.close()
     return found
@@ -186,9 +193,8 @@ def _keys(database: Any, acknowledged: Iterable[Acknowledged], at_rest: bool) ->
         yield "key: an Idempotency-Key is still under way"
 
 
-def _uploads(database: Any, data_dir: Path, at_rest: bool, started: bool) -> Iterator[str]:
-    """Bytes are what was sent; every object has its upload and every upload its objects; nothing half-written is left."""
-    storage = data_dir / "storage"
+def _uploads(database: Any, storage: Path, at_rest: bool, started: bool) -> Iterator[str]:
+    """Bytes are what was sent; every object has its upload and every upload its objects."""
     wanted: set[str] = set()
     for upload in database.execute("SELECT * FROM rowmill_upload ORDER BY id"):
         folder = f"org/{upload['org_id']}/uploads/{UUID(upload['public_id'])}"
@@ -206,15 +212,25 @@ def _uploads(database: Any, data_dir: Path, at_rest: bool, started: bool) -> Ite
             continue
         if at_rest and (upload["state"] == "ABORTED" or (has_job and not live)):
             yield f"bytes: upload {upload['id']} ({upload['state']}) is not purged"
-        wanted |= {f"{folder}/original"} | ({f"{folder}/table.parquet"} if upload["state"] == "READY" else set())
+        wanted |= {f"{folder}/original"} | ({_table_key(upload, folder)} if upload["state"] == "READY" else set())
         yield from _bytes(upload, storage / folder / "original")
     if not started:
         return
-    there = {p.relative_to(storage).as_posix() for p in storage.rglob("*") if p.is_file()}
+    there = {p.relative_to(storage).as_posix() for p in storage.rglob("*") if p.is_file()} - {"installation"}
     yield from (f"orphan: {_short(key)} belongs to no live upload" for key in sorted(there - wanted))
     yield from (f"lost: {_short(key)} is not there" for key in sorted(wanted - there) if at_rest)
+
+
+def _scratch(data_dir: Path) -> Iterator[str]:
+    """Nothing half-written is left on this machine."""
     left = [p for p in (data_dir / "scratch").rglob("*") if p.is_file()]
     yield from (f"orphan: {path.name} was left in scratch" for path in left)
+
+
+def _table_key(upload: Any, folder: str) -> str:
+    """Give the key of the columnar copy: in a bucket the one that was recorded."""
+    facts = upload["inspection"] if isinstance(upload["inspection"], dict) else json.loads(upload["inspection"])
+    return str(facts.get("table", {}).get("key") or f"{folder}/table.parquet")
 
 
 def _bytes(upload: Any, original: Path) -> Iterator[str]:
