@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import HTTPClientError, ResponseStreamingError  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
 from rowmill.contracts import Stored
@@ -128,13 +128,13 @@ class S3Storage:
             more = {"Range": f"bytes={seen}-", "IfMatch": etag} if seen else {}
             with told_in_words(key):
                 answer = self.client.get_object(Bucket=self.place.bucket, Key=name, **more)
-            etag, size = answer["ETag"], size if seen else answer["ContentLength"]
+                etag, size = answer["ETag"], size if seen else answer["ContentLength"]
             try:
                 with closing(answer["Body"]) as body:
                     for block in body.iter_chunks(_BLOCK_BYTES):
                         seen += len(block)
                         yield block
-            except (HTTPError, HTTPClientError, ResponseStreamingError, ConnectionError):
+            except (HTTPError, BotoCoreError, ConnectionError):
                 if attempt == _RESUMES:
                     break
             if seen == size:
@@ -145,10 +145,10 @@ class S3Storage:
         """Ask for an object's size, time and hash."""
         try:
             with told_in_words(key):
-                answer = self.client.head_object(Bucket=self.place.bucket, Key=self._name(key))
+                told = self.client.head_object(Bucket=self.place.bucket, Key=self._name(key))
+                return Stored(key, told["ContentLength"], told["LastModified"], told.get("Metadata", {}).get(_HASH, ""))
         except FileNotFoundError:
             return None
-        return Stored(key, answer["ContentLength"], answer["LastModified"], answer.get("Metadata", {}).get(_HASH, ""))
 
     def size(self, key: str) -> int | None:
         """Give the size in bytes, None where there is no such key."""

@@ -52,7 +52,13 @@ def told_in_words(key: str = "") -> Iterator[None]:
         raise StorageFault("The storage cannot be reached.") from None
     except ReadTimeoutError:
         raise StorageFault("The storage does not answer in time.") from None
-    except (BotoCoreError, HTTPClientError, HTTPError, ConnectionError) as error:
+    except (
+        BotoCoreError,
+        HTTPClientError,
+        HTTPError,
+        ConnectionError,
+        KeyError,
+    ) as error:  # KeyError: a header is cut off
         raise StorageFault(f"The storage does not answer as it should ({type(error).__name__}).") from None
 
 

@@ -270,7 +270,7 @@ class HttpProxy(Proxy):
         elif fault == "slow":
             await self._drip(writer, head + body)
         else:
-            writer.write(head + body[: len(body) // 2])
+            writer.write(head + body[: len(body) // 2] if body else head[: len(head) // 2])
             await writer.drain()
             _end_line(writer, reset=fault == "reset")
         return None
