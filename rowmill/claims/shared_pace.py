@@ -91,10 +91,10 @@ class SharedPace(Pace):
             self._asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._asking
-        if self._places:
+        if self._heard_at > float("-inf"):
             with contextlib.suppress(Exception):  # the lease runs out by itself
                 await asyncio.wait_for(self._ask(Ask(self.owner, unused=len(self._times))), 2.0)
-            self._places = 0
+        self._places, self._heard_at = 0, float("-inf")
 
     # ---------------------------------------------------------------------------------------- what is granted
 

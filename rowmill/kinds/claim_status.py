@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib import import_module
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from rowmill.claims.inquiry import FIELDS, read_inquiry
 from rowmill.claims.pace import Pace
 from rowmill.claims.workflow import ACCOUNTS, WorkflowEngine
-from rowmill.contracts import CLAIM_STATUS, BatchInfo, Column, Outcome, Row, describe_failure
+from rowmill.contracts import CLAIM_STATUS, BatchInfo, Column, Outcome, PayerProfile, Row, describe_failure
 from rowmill.errors import InputError, NotFound, Snooze
 from rowmill.kinds.row_kind import Place, RowKind
 
@@ -18,6 +19,14 @@ DEFAULT_PAYER = "UHC"
 
 # An account's pace, and the engine that asks through it: by org, payer, practice, TIN and payer id.
 _Access = tuple[int, str, int | None, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An account in use."""
+
+    engine: WorkflowEngine
+    pace: Pace
 
 
 class ClaimStatus(RowKind):
@@ -158,7 +167,7 @@ class ClaimStatus(RowKind):
 
     def __init__(self, **seams: Any) -> None:
         super().__init__(**seams)
-        self._engines: dict[_Access, WorkflowEngine] = {}
+        self._opened: dict[_Access, _Opened] = {}
 
     def place_rows(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[tuple[Row, Place]]:
         """Open each account that the batch needs once, before any call."""
@@ -175,7 +184,7 @@ class ClaimStatus(RowKind):
 
     async def call(self, row: Row, batch: BatchInfo) -> Outcome:
         """Ask about one claim."""
-        engine = self._engines[_access(row, batch)]
+        engine = self._opened[_access(row, batch)].engine
         try:
             inquiry = read_inquiry(engine.transaction_code, _cells_with_dates(row, batch.job.options))
         except InputError as error:
@@ -184,8 +193,8 @@ class ClaimStatus(RowKind):
 
     def tell_refused(self, batch: BatchInfo, pace: Pace, code: str) -> None:
         """Mark the account, so that the admin is told once."""
-        engines = list(self._engines.values())  # a copy: other batches open accounts meanwhile
-        accounts = {engine.profile.account_id for engine in engines if engine.pace is pace}
+        opened = list(self._opened.values())  # a copy: other batches open accounts meanwhile
+        accounts = {one.engine.profile.account_id for one in opened if one.pace is pace}
         for account_id in accounts:
             import_module(ACCOUNTS).mark_broken(account_id, code)
 
@@ -230,8 +239,17 @@ class ClaimStatus(RowKind):
             return Outcome(0, "rejected", code, str(error))
         except Snooze as snooze:
             return snooze
-        self._engines[access] = engine
+        self._renew(engine.profile, pace)
+        self._opened[access] = _Opened(engine, pace)
         return pace
+
+    def _renew(self, profile: PayerProfile, pace: Pace) -> None:
+        """Let whoever else asks through the account use it as it is now: what was opened before it was edited is void."""
+        for access, old in list(self._opened.items()):
+            now = replace(profile, tin=old.engine.profile.tin)
+            if old.pace is pace and old.engine.profile != now:
+                engine = WorkflowEngine(old.engine.provider_code, old.engine.transaction_code, profile=now)
+                self._opened[access] = _Opened(engine, pace)
 
     def make_engine(self, *args: Any, **options: Any) -> WorkflowEngine:
         """Make the engine that asks; tests bring their own payer profile here."""

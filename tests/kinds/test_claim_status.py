@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from payersim.testing import Payer, running
+from rowmill.claims.pace import Pace
 from rowmill.claims.sample import make_claims
+from rowmill.claims.workflow import WorkflowEngine
 from rowmill.contracts import BatchInfo, Outcome, PayerProfile, Problem, Row
 from rowmill.errors import NotFound, Snooze
 from rowmill.kinds.claim_status import ClaimStatus
@@ -301,3 +303,42 @@ def test_a_thousand_rows_of_a_hostile_payer_come_out_as_the_book_says(tmp_path: 
     assert stats["max_in_flight"] <= 40
     assert stats["cap_exceeded"] == 0
     assert stats["tokens_issued"] <= 6
+
+
+class TwoPractices(ClaimStatusOn):
+    """The claims kind, asking for two practices through one account."""
+
+    def make_engine(self, provider_code: str, transaction_code: str, practice: Any, **options: Any) -> WorkflowEngine:
+        return WorkflowEngine(provider_code, transaction_code, profile=replace(self.given, tin=practice or "001234567"))
+
+
+def test_an_account_that_was_edited_is_not_used_as_it_was(payer: Payer) -> None:
+    """What another practice's rows opened before the edit brings back neither the old limits nor the old secret."""
+    kind = TwoPractices(profile(payer, account_id=4711, limits=replace(QUICK, in_flight=3)))
+    settle(kind, [row(1, "SIMPD1", tin="111111111"), row(2, "SIMPD2", tin="222222222")])
+    kind.given = replace(kind.given, limits=replace(QUICK, in_flight=7), client_id="another")
+    list(kind.place_rows(batch(), [row(1, "SIMPD1", tin="111111111")]))
+    (pace,) = {opened.pace for opened in kind._opened.values()}
+    ClaimStatus.tell_refused(kind, batch(), Pace(QUICK), "AUTH_FAILED")
+    assert pace.limits.in_flight == 7
+    assert {opened.engine.profile.client_id for opened in kind._opened.values()} == {"another"}
+    assert {opened.engine.profile.tin for opened in kind._opened.values()} == {"111111111", "222222222"}
+
+
+def test_rows_of_the_interactive_lane_go_first(payer: Payer) -> None:
+    firsts: list[bool] = []
+
+    class Watched(Pace):
+        async def enter(self, *, first: bool = False) -> None:
+            firsts.append(first)
+            await super().enter(first=first)
+
+    class Watching(ClaimStatusOn):
+        def place_rows(self, of: BatchInfo, rows: Any) -> Any:
+            return ((one, watched) for one, _ in list(super().place_rows(of, rows)))
+
+    watched = Watched(QUICK)
+    kind = Watching(profile(payer))
+    settle(kind, [row(1, "SIMPD1")])
+    settle(kind, [row(1, "SIMPD2")], replace(batch(), lane="interactive"))
+    assert firsts == [False, True]
