@@ -13,6 +13,7 @@ from rowmill.tabular.moments import Moment, show_date, show_duration, show_momen
 Show = Callable[[str], str]
 
 CANONICAL = re.compile(r"(?:0|-?[1-9]\d*)(?:\.\d*[1-9])?", re.A)
+CANONICAL_WHOLE = re.compile(r"0|[1-9]\d{0,14}", re.A)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?", re.A)
 # Excel keeps 15 digits of a number; what has more has been rounded, or will be when the file is saved there.
 EXACT = 10**15
@@ -101,6 +102,11 @@ def make_show(number: int, code: str | None, from_1904: bool) -> Show:
     if moment is not None:
         return _moment_shower(moment, from_1904)
     sections = _split(code) if code is not None else []
+    if code and len(code) > 1 and set(code) == {"0"}:
+        # The commonest pattern of all, zeros only: filled up without a look at sections.
+        return lambda text: (
+            text.zfill(len(code)) if CANONICAL_WHOLE.fullmatch(text) else _show_in_section(text, sections)
+        )
     if any(_is_mask(section) for section in sections):
         return lambda text: _show_in_section(text, sections)
     return show_plain

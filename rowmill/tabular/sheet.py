@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.fields import as_field, unescape
-from rowmill.tabular.formats import EXACT, OutOfCalendar, Show, make_show, moment_of, show_plain
+from rowmill.tabular.formats import CANONICAL, EXACT, OutOfCalendar, Show, make_show, moment_of, show_plain
 from rowmill.tabular.markup import Stop, read_markup
 from rowmill.tabular.moments import Moment, show_iso
 from rowmill.tabular.notes import SHOWN_PER_CODE
@@ -42,6 +42,7 @@ class Styles:
     def __init__(self, codes: list[tuple[int, str | None]], from_1904: bool) -> None:
         self._codes = codes
         self._from_1904 = from_1904
+        self.plain: set[str] = set()
         self._shows: dict[str, Show] = {}
         self._shown: dict[tuple[str, str], str] = {}
 
@@ -51,6 +52,7 @@ class Styles:
         if show is None:
             show = self._shows[style] = self._make(style)
         if show is show_plain:
+            self.plain.add(style)
             return show_plain(number)
         key = style, number
         shown = self._shown.get(key)
@@ -85,6 +87,7 @@ class SheetReader:
         self._strings, self._styles, self.places, self._emit = strings, styles, places, emit
         self._uncomputed = book.uncomputed
         self._columns: dict[str, int] = {}
+        self._known: dict[str, str] = {}
         self._row = self._column = 0
         self._row_text = ""
         self._hidden = self._formula = self._phonetic = self._listening = False
@@ -169,15 +172,23 @@ class SheetReader:
 
     def _end_cell(self) -> None:
         """Put the cell's field into its column."""
-        cell = self._cell
+        cell, row_text = self._cell, self._row_text
         if cell is None:
             raise Refused("workbook-damaged", line=self._row or None)
         self._cell = None
         ref = cell.get("r")
-        column = self._column + 1 if ref is None else self._place(ref)
+        if ref is None:
+            column = self._column + 1
+        else:
+            letters = ref.rstrip(_DIGITS)
+            column = self._columns.get(letters) or self._learn(letters)
+            if ref[len(letters) :] != row_text:
+                raise Refused("workbook-damaged", line=self._row or None)
         if not self._column < column <= MAX_COLUMNS:
             raise Refused("workbook-damaged", line=self._row or None)
         self._column = column
+        if not self._value and not self._formula:
+            return
         field = self._field(cell, column)
         if field:
             cells = self._cells
@@ -185,14 +196,9 @@ class SheetReader:
                 cells.extend([""] * (column - 1 - len(cells)))
             cells.append(field)
 
-    def _place(self, ref: str) -> int:
-        """Give the column of a reference such as AB12. Raises: Refused where it is of another row."""
-        letters = ref.rstrip(_DIGITS)
-        column = self._columns.get(letters)
-        if column is None:
-            column = self._columns[letters] = _column_number(letters)
-        if ref[len(letters) :] != self._row_text:
-            raise Refused("workbook-damaged", line=self._row or None)
+    def _learn(self, letters: str) -> int:
+        """Give the column of letters such as AB, and remember it."""
+        column = self._columns[letters] = _column_number(letters)
         return column
 
     def _field(self, cell: dict[str, str], column: int) -> str:
@@ -203,8 +209,10 @@ class SheetReader:
         if not value:
             return ""
         if kind == "s":
-            return self._shared(value, column)
+            return self._known.get(value) or self._shared(value, column)
         if kind is None or kind == "n":
+            if len(value) < 16 and cell.get("s", "0") in self._styles.plain and CANONICAL.fullmatch(value):
+                return value
             return self._show_number(cell, value, column)
         if kind == "str" or kind == "inlineStr":
             field, odd = as_field(unescape(value))
@@ -224,6 +232,8 @@ class SheetReader:
             raise Refused("workbook-damaged", line=self._row, column=column) from None
         if number in self._strings.odd:
             self.places.add("odd-character", self._row, column)
+        elif len(self._known) < _REMEMBERED and len(field) < 100:
+            self._known[value] = field
         return field
 
     def _show_number(self, cell: dict[str, str], value: str, column: int) -> str:
