@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import audit
+from rowmill.errors import StorageFault
 from rowmill.jobs.progress import read_progress
 from rowmill.jobs.results import ResultLine, ResultPage, activity, causes, page_results
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
@@ -100,7 +101,14 @@ def _tab_context(request: MemberRequest, job: Job) -> dict[str, Any]:
     if tab == "activity":
         return {"tab": tab, "events": activity(job)}
     search = request.POST.get("search", "").strip()[:200]
-    return _results_context(job, asked.get("outcome", ""), asked.get("code", "")[:60], search, asked.get("page", "1"))
+    page = asked.get("page", "1")
+    try:
+        return _results_context(job, asked.get("outcome", ""), asked.get("code", "")[:60], search, page)
+    except StorageFault as fault:
+        if request.htmx:
+            raise
+        messages.warning(request, f"{fault} The rows are shown once it does again.")  # how the job stands needs no file
+        return {"tab": "activity", "events": activity(job)}
 
 
 def _results_context(job: Job, outcome: str, code: str, search: str, number: str) -> dict[str, Any]:
