@@ -18,8 +18,9 @@ _MIGRATING = 0x526F77_6D696C6C  # the advisory lock of whoever changes the table
 def need_sound_database() -> None:
     """Raises: ConfigError where the database cannot be reached, or is one that Rowmill must not work on."""
     try:
-        connection.ensure_connection()
         if connection.vendor == "postgresql":
+            with connection.wrap_database_errors:  # past the pool, which would try again and again and not say why
+                connection.Database.connect(**connection.get_connection_params()).close()
             _need_postgres()
         else:
             _need_sqlite()

@@ -5,12 +5,15 @@ On Postgres (ROWMILL_TEST_DATABASE=postgres, or a DATABASE_URL of one) times and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from rowmill.wiring import use_sound_sqlite
@@ -18,11 +21,30 @@ from rowmill.wiring import use_sound_sqlite
 use_sound_sqlite()
 import sqlite3  # noqa: E402  the sound one, as the server has it
 
+_MADE = count(1)
+
 
 def postgres_url() -> str:
     """Give the address of the Postgres database under test, "" on SQLite."""
     url = os.environ.get("DATABASE_URL", "")
     return url if url.startswith("postgres") else ""
+
+
+@contextlib.contextmanager
+def database_of_its_own() -> Iterator[None]:
+    """Let the processes started inside work on an empty database of the run's Postgres; on SQLite a folder has its own."""
+    given = os.environ.get("DATABASE_URL", "")
+    if not given.startswith("postgres"):
+        yield
+        return
+    from tests.servers.postgres import make_database
+
+    server = urlsplit(given)._replace(path="/postgres").geturl()
+    os.environ["DATABASE_URL"] = make_database(server, f"own_{os.getpid()}_{next(_MADE)}")
+    try:
+        yield
+    finally:
+        os.environ["DATABASE_URL"] = given
 
 
 def open_read_only(data_dir: Path) -> Any:

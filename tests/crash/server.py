@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.crash.database import database_of_its_own
 from tests.crash.inside import EMAIL, PASSWORD, run_inside
 
 JOBS = "/api/v1/claims/csv-jobs/"
@@ -46,6 +47,7 @@ class Server:
     token: str = ""
     starts: int = 0
     stopped_in_seconds: float = 0.0
+    patience_seconds: float = 60.0
 
     @property
     def url(self) -> str:
@@ -115,7 +117,7 @@ class Server:
             sent["Content-Type"] = "application/json"
         request = urllib.request.Request(self.url + path, data=body, method=method, headers={**sent, **(headers or {})})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=self.patience_seconds) as answer:
                 told = answer.read()
                 return json.loads(told) if "json" in (answer.headers.get_content_type()) else told
         except urllib.error.HTTPError as error:
@@ -186,11 +188,12 @@ def wait_for(true: Callable[[], bool], seconds: float, words: str) -> None:
 @contextlib.contextmanager
 def provided(folder: Path, base_url: str, token_url: str, in_flight: int = 20, **environment: str) -> Iterator[Server]:
     """Give a server over a fresh data directory that has all that a job needs; not started yet, and killed at the end."""
-    complaint = run_inside("provide", folder / "data", base_url, token_url, str(in_flight))
-    assert not complaint, complaint
-    server = Server(folder / "data", dict(environment))
-    try:
-        yield server
-    finally:
-        if server.process is not None:
-            server.kill()
+    with database_of_its_own():
+        complaint = run_inside("provide", folder / "data", base_url, token_url, str(in_flight))
+        assert not complaint, complaint
+        server = Server(folder / "data", dict(environment))
+        try:
+            yield server
+        finally:
+            if server.process is not None:
+                server.kill()

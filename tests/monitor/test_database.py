@@ -80,8 +80,8 @@ def test_two_that_change_the_tables_do_so_one_after_the_other() -> None:
 
     with changing_tables():
         other = psycopg.connect(**connection.get_connection_params(), autocommit=True)
+        other.execute("SET lock_timeout = '200ms'")
         with other, pytest.raises(psycopg.errors.LockNotAvailable):
-            other.execute("SET lock_timeout = '200ms'")
             other.execute("SELECT pg_advisory_lock(%s)", [database._MIGRATING])
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
