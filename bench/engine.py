@@ -2,6 +2,9 @@
 
 Whole job, from a READY upload to COMPLETED, in the embedded runner of one process, on SQLite (WAL, synchronous=FULL).
 Both alternatives write the same rows to the same disk under the same pragmas, 500 rows to a transaction.
+
+With --database postgres it does the same on a private Postgres (fsync on, synchronous_commit on) that it starts on that
+disk, against bare inserts by psycopg; with --database both it prints the two side by side.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,11 +38,42 @@ BARE_INSERT = (
 def main() -> None:
     """Run all three, print the table, then the JSON."""
     options = read_options()
+    if options.database == "both":
+        side_by_side(options)
+        return
+    if options.database == "sqlite":
+        os.environ.pop("DATABASE_URL", None)
+        run_all(options)
+        return
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from tests.servers.postgres import Postgres
+
+    with Postgres(sync=True, base=options.dir) as server:
+        os.environ["DATABASE_URL"] = server.new_database()
+        run_all(options)
+
+
+def side_by_side(options: argparse.Namespace) -> None:
+    """Run each in a process of its own, since one speaks to one database."""
+    told: dict[str, Any] = {}
+    for database in ("sqlite", "postgres"):
+        again = [a for a in sys.argv[1:] if a not in ("--database", "both", "--database=both")]
+        command = [sys.executable, __file__, *again, "--database", database]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        print(done.stdout.rsplit("\n{", 1)[0])
+        told[database] = json.loads(done.stdout.splitlines()[-1])
+    rates = {database: one["figures"]["engine_rows_per_second"] for database, one in told.items()}
+    print(f"Rows a second, whole job: SQLite {rates['sqlite']:,}, Postgres {rates['postgres']:,}\n")
+    print(json.dumps({"name": "engine", "ratios": {n: one["ratios"] for n, one in told.items()}, "figures": told}))
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Run all three on the database chosen, print the table, then the JSON."""
     folder = Path(tempfile.mkdtemp(prefix="rowmill-bench-", dir=options.dir))
     try:
         set_up(folder)
         bench = Bench(folder, options.rows, options.concurrency)
-        seconds = {name: [] for name in ("engine", "sqlite_inserts", "bulk_create")}
+        seconds = {name: [] for name in ("engine", "bare_inserts", "bulk_create")}
         for run in range(options.runs):
             print(f"run {run + 1} of {options.runs} ...", file=sys.stderr, flush=True)
             # The order turns with each run, so that nobody always has the warm disk.
@@ -56,6 +91,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the job (100000)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each; the median is told (3)")
     parser.add_argument("--concurrency", type=int, default=0, help="batches at a time; 0 = as shipped")
+    parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="sqlite", help="which (sqlite)")
     parser.add_argument("--dir", default=None, help="a folder on the disk to measure; else the system's temporary one")
     return parser.parse_args()
 
@@ -64,7 +100,6 @@ def set_up(folder: Path) -> None:
     """Point Rowmill at a folder of its own and load it."""
     os.environ.update(ROWMILL_DATA_DIR=str(folder), ROWMILL_LOG_LEVEL="ERROR", ROWMILL_KINDS="nothing=nothing.Nothing")
     os.environ["ROWMILL_MIN_FREE_BYTES"] = "0"
-    os.environ.pop("DATABASE_URL", None)
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     from rowmill.cli.serving import prepare_database, set_up_django
 
@@ -73,7 +108,7 @@ def set_up(folder: Path) -> None:
 
 
 class Bench:
-    """The three ways to get one result for each row into SQLite. Each gives its seconds."""
+    """The three ways to get one result for each row into the database. Each gives its seconds."""
 
     def __init__(self, folder: Path, rows: int, concurrency: int) -> None:
         from rowmill.orgs import add_member, create_org, find_caller
@@ -108,6 +143,30 @@ class Bench:
         runner.stop()
         assert state == "COMPLETED", state
         assert Result.objects.filter(job=job, outcome="ok").count() == self.rows
+        return taken
+
+    def bare_inserts(self) -> float:
+        """Insert the same rows by the driver alone."""
+        return self.postgres_inserts() if os.environ.get("DATABASE_URL") else self.sqlite_inserts()
+
+    def postgres_inserts(self) -> float:
+        """Insert the same rows with psycopg's executemany (a pipeline), 500 to a transaction, into a like table."""
+        import psycopg
+
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as con:
+            con.execute("DROP TABLE IF EXISTS bare_result")
+            table = BARE_TABLE.replace("integer PRIMARY KEY AUTOINCREMENT", "bigserial PRIMARY KEY")
+            con.execute(table.replace("BLOB", "bytea").replace("datetime", "timestamptz"))
+            begun = time.perf_counter()
+            for first in range(1, self.rows + 1, TRANSACTION_ROWS):
+                last = min(first + TRANSACTION_ROWS - 1, self.rows)
+                with con.transaction(), con.cursor() as cursor:
+                    cursor.executemany(
+                        BARE_INSERT.replace("?", "%s"),
+                        [(n, "ok", "", "", b"", 0, 1, "2026-01-01 00:00:00+00", 1, 1) for n in range(first, last + 1)],
+                    )
+            taken = time.perf_counter() - begun
+            assert con.execute("SELECT count(*) FROM bare_result").fetchone() == (self.rows,)
         return taken
 
     def sqlite_inserts(self) -> float:
@@ -160,18 +219,20 @@ class Bench:
 def report(options: argparse.Namespace, medians: dict[str, float], seconds: dict[str, list[float]]) -> None:
     """Print the table for people, then one line of JSON."""
     ours = medians["engine"]
-    print(f"Engine, {options.rows:,} rows, a kind that does nothing, median of {options.runs}\n")
+    print(f"Engine on {options.database}, {options.rows:,} rows, a kind that does nothing, median of {options.runs}\n")
     print(f"{'':<28}{'seconds':>9}{'rows/s':>12}{'ours / it':>11}")
     words = {
         "engine": "rowmill, whole job",
-        "sqlite_inserts": "bare inserts (executemany)",
+        "bare_inserts": "bare inserts (executemany)",
         "bulk_create": "Django bulk_create",
     }
     for name, taken in medians.items():
         print(f"{words[name]:<28}{taken:>9.2f}{options.rows / taken:>12,.0f}{ours / taken:>11.2f}")
     print()
-    ratios = {name: round(ours / medians[name], 3) for name in ("sqlite_inserts", "bulk_create")}
-    figures: dict[str, Any] = {"rows": options.rows, "runs": options.runs, "sqlite": sqlite_version()}
+    ratios = {name: round(ours / medians[name], 3) for name in ("bare_inserts", "bulk_create")}
+    figures: dict[str, Any] = {"rows": options.rows, "runs": options.runs, "database": options.database}
+    if options.database == "sqlite":
+        figures["sqlite"] = sqlite_version()
     for name, taken in medians.items():
         figures[f"{name}_seconds"] = round(taken, 3)
         figures[f"{name}_rows_per_second"] = round(options.rows / taken)

@@ -59,13 +59,14 @@ def free_port() -> int:
 
 
 class Postgres:
-    """One server. `sync`: with fsync, for tests that crash the server itself."""
+    """One server. `sync`: with fsync, for tests that crash the server itself. `base`: on the disk of this folder."""
 
-    def __init__(self, *, sync: bool = False, port: int = 0, **settings: str) -> None:
+    def __init__(self, *, sync: bool = False, port: int = 0, base: str | None = None, **settings: str) -> None:
         programs = find_programs()
         if programs is None:
             raise RuntimeError("Postgres is not installed: make system")
         self._programs = programs
+        self._base = base
         self.port = port or free_port()
         self.settings = {
             "listen_addresses": "127.0.0.1",
@@ -82,7 +83,8 @@ class Postgres:
     # ---------------------------------------------------------------------------------------- its life
 
     def __enter__(self) -> Postgres:
-        base = "/dev/shm" if self.settings.get("fsync") == "off" and os.access("/dev/shm", os.W_OK) else "/tmp"
+        in_memory = self.settings.get("fsync") == "off" and os.access("/dev/shm", os.W_OK)
+        base = self._base or ("/dev/shm" if in_memory else "/tmp")
         self.folder = Path(tempfile.mkdtemp(prefix="rowmill-postgres-", dir=base))
         try:
             if os.getuid() == 0:
