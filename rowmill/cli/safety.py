@@ -15,6 +15,7 @@ from rowmill.wiring import POSTGRES, env
 
 SECRET_LENGTH = 32
 WAIT_SECONDS = 30.0
+PASSING = ("(refused)", "(timeout)", "(OperationalError)")  # what a database says that is just starting
 
 
 def on_postgres() -> bool:
@@ -91,23 +92,24 @@ def _unsafe_addresses() -> Iterator[str]:
 
 def need_database(wait_seconds: float = WAIT_SECONDS) -> None:
     """Wait for the database, and see that its tables are those of this release. Raises: ConfigError."""
-    from django.db import OperationalError, connection
+    from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
+
+    from rowmill.monitor.database import need_sound_database
 
     until = time.monotonic() + wait_seconds
     while True:
         try:
-            executor = MigrationExecutor(connection)
+            need_sound_database()
             break
-        except OperationalError as error:
-            connection.close()
-            if time.monotonic() > until:
-                raise ConfigError(
-                    f"The database does not answer ({type(error).__name__}). Look at DATABASE_URL, and whether it runs."
-                ) from None
+        except ConfigError as error:
+            if time.monotonic() > until or not any(words in str(error) for words in PASSING):
+                raise
             time.sleep(1.0)
+    executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise ConfigError("The database's tables are not those of this release. Run `rowmill migrate` first.")
+    connection.close()
 
 
 def need_storage() -> None:
