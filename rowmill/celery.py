@@ -1,7 +1,7 @@
 """Wiring: the Celery app that carries rings over Redis. Loaded only where ROWMILL_BROKER_URL is set.
 
 Source: the configuration was found by running Celery and kombu against a Redis that was killed, emptied, frozen and cut
-off (docs/adr/0008-doorbell.md). No late ack, no prefetch, no ETA, no results, no revoke: a message may be lost at will.
+off (docs/adr/0009-doorbell.md). No late ack, no prefetch, no ETA, no results, no revoke: a message may be lost at will.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import typer
 
 from rowmill.cli.safety import need_database, need_settings, need_storage
 from rowmill.cli.serving import WebServer
-from rowmill.cli.starting import Stop, set_up_django
+from rowmill.cli.starting import Stop, first_admin_note, set_up_django
 from rowmill.errors import ConfigError
 
 ROLES = ("web", "worker", "beat", "embedded")
@@ -61,6 +61,7 @@ def web(
     from django.conf import settings
 
     from rowmill.jobs.sweep import recover_among_others
+    from rowmill.monitor.database import changing_tables
     from rowmill.monitor.heartbeat import Heartbeat
 
     for name in ("localhost", "127.0.0.1"):  # a health check on this machine
@@ -72,7 +73,9 @@ def web(
     heartbeat = Heartbeat("web", lambda: f"serving on {server.url}", concurrency=threads)
     server.start()
     heartbeat.start()
-    print(f"Rowmill web is up: {server.url}", flush=True)
+    print(f"Rowmill web is up: {server.url}")
+    with changing_tables():  # of two that start at once, one makes the first admin
+        print(first_admin_note(settings.ROWMILL_BASE_URL), flush=True)
     stop.asked.wait()
     server.stop()
     heartbeat.stop()
