@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 PIP := $(PY) -m pip --disable-pip-version-check -q
 
-.PHONY: help setup setup-dev demo up test test-fast test-slow test-crash test-browser system check format lock clean nemesis
+.PHONY: help setup setup-dev demo up test test-fast test-postgres test-slow test-crash test-browser system check format lock clean nemesis
 
 help:  ## Show this list
 	@echo "Rowmill: a table in, a result for every row out."
@@ -37,12 +37,20 @@ up: $(STAMP)  ## Run Rowmill on ./rowmill-data (PORT=8000)
 	@.venv/bin/rowmill up $(if $(PORT),--port $(PORT))
 
 test: $(DEV_STAMP) system  ## All tests: the fast ones first, then real processes and the browser
-	@echo "==> Tests, in four parts. One alone: make test-fast, make test-slow, make test-crash, make test-browser"
-	@$(MAKE) --no-print-directory test-fast test-slow test-crash test-browser
+	@echo "==> Tests, in five parts. One alone: make test-fast, make test-postgres, make test-slow, make test-crash, make test-browser"
+	@$(MAKE) --no-print-directory test-fast test-postgres test-slow test-crash test-browser
 
 test-fast: $(DEV_STAMP)  ## The fast tests
 	@echo "==> The fast tests"
 	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
+
+# What runs on Postgres as well: all that touches the database in a way of its own.
+ON_POSTGRES := tests/postgres tests/monitor tests/jobs tests/uploads tests/claims tests/flows tests/api tests/web \
+  tests/test_isolation.py tests/test_phi.py tests/test_admin.py tests/test_audit.py tests/test_orgs.py tests/crash/test_races.py
+
+test-postgres: $(DEV_STAMP) system  ## What touches the database, on a private Postgres
+	@echo "==> The tests on Postgres"
+	@ROWMILL_TEST_DATABASE=postgres .venv/bin/python -m pytest -q -n 2 -m "not browser" $(ON_POSTGRES)
 
 test-slow: $(DEV_STAMP)  ## Long files, the crawl of every address, fuzzing
 	@echo "==> The slow tests"
