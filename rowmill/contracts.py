@@ -446,6 +446,9 @@ class Storage(Protocol):
     def keys(self, prefix: str = "") -> Iterator[str]:
         """List the keys of the same."""
 
+    def clear_unfinished(self, older_than_seconds: float) -> int:
+        """Remove what writers that died left unfinished; gives how many."""
+
     def copies(self) -> Sequence[str]:
         """List the keys of which this machine has a copy in its scratch."""
 

@@ -25,11 +25,11 @@ from rowmill.uploads.inspect import claim_upload, inspect_upload, note_lost
 from rowmill.uploads.places import get_storage
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload
-from rowmill.uploads.tidy import tidy_bytes
+from rowmill.uploads.tidy import clear_scratch, tidy_bytes
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
-LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "tmp*")
+LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "tmp*")
 LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
 
@@ -118,8 +118,7 @@ def _inspect_again(upload_id: int) -> None:
 
 def recover_after_start() -> None:
     """Pick up everything at the start of the only process on this database: no lease can be alive."""
-    shutil.rmtree(settings.SCRATCH_DIR, ignore_errors=True)
-    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    clear_scratch()
     storage = get_storage()
     if isinstance(storage, LocalStorage):
         storage.clear_incoming()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -125,6 +126,10 @@ class LocalStorage:
     def listing(self, prefix: str = "") -> Iterator[Stored]:
         """List the same with size and time; what goes meanwhile is left out."""
         return (found for key in self.keys(prefix) if (found := self.stat(key)) is not None)
+
+    def clear_unfinished(self, older_than_seconds: float) -> int:
+        """Remove what writers that died left half written; gives how many files went."""
+        return self.clear_incoming(max(older_than_seconds, 0.001), time.time())
 
     def copies(self) -> Sequence[str]:
         """There are none: the object itself is used."""

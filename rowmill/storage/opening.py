@@ -17,6 +17,9 @@ from rowmill.storage.scratch import Scratch
 from rowmill.storage.url import read_place
 
 
+COPIES = "objects"
+
+
 class StorageSettings(Protocol):
     """Those of the settings that say where bytes lie."""
 
@@ -52,7 +55,7 @@ def _open(url: str, folder: str, scratch: str, scratch_bytes: int, min_free_byte
         raise ConfigError(f"ROWMILL_STORAGE_URL cannot be read: {error}.") from None
     if not place.bucket:
         return LocalStorage(place.folder or Path(folder), min_free_bytes)
-    copies = Scratch(Path(scratch) / "objects", scratch_bytes, min_free_bytes)
+    copies = Scratch(Path(scratch) / COPIES, scratch_bytes, min_free_bytes)
     try:
         module = import_module("rowmill.storage.s3")
     except ModuleNotFoundError as error:

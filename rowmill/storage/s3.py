@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO, cast
@@ -42,6 +43,7 @@ class S3Storage:
     def __init__(self, place: Place, scratch: Scratch, *, patient: bool = True, part_bytes: int = _PART_BYTES) -> None:
         self.place = place
         self.scratch = scratch
+        scratch.clear_coming(older_than_seconds=60)
         self.part_bytes = part_bytes
         self._config = _make_config(place, patient=patient)
         self._lock = threading.Lock()
@@ -101,13 +103,14 @@ class S3Storage:
             self._take_back(where)
             raise
 
-    def _take_back(self, where: dict[str, str]) -> None:
-        """Give up a multipart upload; the sweep and the bucket's own rules get what this cannot."""
+    def _take_back(self, where: dict[str, str]) -> bool:
+        """Give up a multipart upload; the sweep gets what this cannot."""
         try:
             with told_in_words():
                 self.client.abort_multipart_upload(**where)
         except (StorageFault, OSError):
-            return
+            return False
+        return True
 
     # -------------------------------------------------------------------------------------------- read
 
@@ -197,6 +200,20 @@ class S3Storage:
             gone += 1
         self.scratch.drop_under(prefix)
         return gone
+
+    def clear_unfinished(self, older_than_seconds: float) -> int:
+        """Give up the multipart uploads of writers that died; gives how many."""
+        gone, more = 0, {"Prefix": self.place.prefix + "/"} if self.place.prefix else {}
+        while True:
+            with told_in_words():
+                page = self.client.list_multipart_uploads(Bucket=self.place.bucket, **more)
+            for found in page.get("Uploads", ()):
+                if datetime.now(UTC) - found["Initiated"] > timedelta(seconds=older_than_seconds):
+                    where = {"Bucket": self.place.bucket, "Key": found["Key"], "UploadId": found["UploadId"]}
+                    gone += self._take_back(where)
+            if not page.get("IsTruncated"):
+                return gone
+            more |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def copies(self) -> Sequence[str]:
         """List the keys that scratch has a copy of."""

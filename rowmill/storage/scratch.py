@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -140,9 +141,14 @@ class Scratch:
         """Remove the copies of a folder's objects."""
         return sum(self.drop(key) for key in self.keys() if key == prefix or key.startswith(prefix + "/"))
 
-    def clear_coming(self) -> int:
+    def clear_coming(self, older_than_seconds: float = 0) -> int:
         """Remove what a crash left half fetched; what is being fetched now is locked, and stays."""
-        return sum(_drop(path) for path in (self.root / _COMING).glob("*"))
+        gone = 0
+        for path in (self.root / _COMING).glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than_seconds:
+                    gone += _drop(path)
+        return gone
 
     def free_bytes(self) -> int:
         """Give the bytes left on this disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,8 @@ from rowmill.contracts import Storage, Stored
 from rowmill.errors import StorageFault
 from rowmill.models import Upload, UploadState
 from rowmill.storage.seal import master_sealer
-from rowmill.uploads.places import get_spool, get_storage
+from rowmill.storage.opening import COPIES
+from rowmill.uploads.places import SPOOL, get_spool, get_storage
 
 log = structlog.get_logger("rowmill.uploads")
 ORPHAN_AGE = timedelta(days=1)
@@ -69,7 +71,7 @@ def clear_machine() -> int:
     spool, storage = get_spool(), get_storage()
     if spool is storage:
         return 0
-    gone = 0
+    gone = spool.clear_unfinished(ORPHAN_AGE.total_seconds())
     over = _not_among(spool.keys(), Upload.objects.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING]))
     for key in over:
         spool.delete(key)
@@ -80,8 +82,23 @@ def clear_machine() -> int:
     return gone
 
 
+def clear_scratch() -> None:
+    """Empty the scratch folder at the start of the only process, but for what still serves with a bucket."""
+    kept = set() if get_storage().near else {SPOOL, COPIES}
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in settings.SCRATCH_DIR.iterdir():
+        if path.name in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def clear_orphans() -> int:
     """Remove objects older than a day that belong to no upload, or to one that is purged. Gives how many went.
+
+    The parts of files that were never finished go with them.
 
     A prefix that belongs to another installation is left alone.
     Cost: a call for each 1,000 objects, and a query for each 500 uploads.
@@ -95,6 +112,7 @@ def clear_orphans() -> int:
     for key in _not_among(old, Upload.objects.filter(purged_at=None)):
         storage.delete(key)
         gone += 1
+    gone += storage.clear_unfinished(ORPHAN_AGE.total_seconds())
     if gone:
         log.warning("orphans removed", count=gone)
     return gone
