@@ -15,7 +15,7 @@ from rowmill.doorbell import LANES
 from rowmill.errors import LostLease
 from rowmill.faults import fault_point
 from rowmill.jobs.hold import read_shared_state
-from rowmill.jobs.turns import jobs_in_turn, note_served
+from rowmill.jobs.turns import jobs_in_turn, note_empty, note_served
 from rowmill.models import Batch, BatchState, Job, JobState
 from rowmill.registry import get_kind
 
@@ -35,11 +35,24 @@ def claim_batch(owner: str, lanes: str | Sequence[str] = LANES) -> Batch | None:
     Cost: a read, then one short transaction; no claim waits for another.
     """
     for lane in (lanes,) if isinstance(lanes, str) else lanes:
-        for job_id in jobs_in_turn(lane):
+        batch = _claim_of_lane(lane, owner)
+        if batch is not None:
+            return batch
+    return None
+
+
+def _claim_of_lane(lane: str, owner: str) -> Batch | None:
+    """Take a batch of the first job in turn that has one left; look twice, as others may have been faster."""
+    for _ in range(2):
+        jobs = jobs_in_turn(lane)
+        for job_id in jobs:
             batch = _claim_of_job(job_id, owner)
             if batch is not None:
                 note_served(lane, batch.org_id, job_id)
                 return batch
+            note_empty(lane, job_id)
+        if not jobs:
+            break
     return None
 
 

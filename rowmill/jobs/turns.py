@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import count
+from time import monotonic
 
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Now
@@ -14,6 +15,8 @@ from rowmill.models import Batch, BatchState, Job, JobState
 from rowmill.registry import KINDS
 
 INTERACTIVE_ROWS = 25
+MANY_JOBS = 100
+REMEMBER_SECONDS = 0.25
 MOST_REMEMBERED = 20_000
 
 
@@ -26,21 +29,35 @@ def jobs_in_turn(lane: str) -> list[int]:
     """List the jobs of a lane that have a due batch, whose turn it is first.
 
     First the org with the fewest batches running, of these the one that this process served longest ago; within the org
-    its jobs in the same manner. Cost: a probe of one index for each live job of the lane, and the batches that run.
+    its jobs in the same manner. Cost: a probe of one index for each live job of the lane, a few times a second where
+    these are many, and the batches that run.
     """
-    due = Batch.objects.filter(job_id=OuterRef("pk"), state=BatchState.WAITING, available_at__lte=Now())
-    # A subquery with a LIMIT is probed job by job; of an EXISTS Postgres makes a join over all waiting batches.
-    probe = Subquery(due.order_by("available_at", "id").values("pk")[:1])
-    live = Job.objects.filter(lane=lane, state__in=[JobState.PENDING, JobState.PROCESSING], kind__in=list(KINDS))
-    waiting = list(live.alias(due=probe).filter(due__isnull=False).values_list("org_id", "pk"))
+    waiting = _turns.recall(lane)
+    if waiting is None:
+        waiting = _read_waiting(lane)
+        _turns.remember(lane, waiting)
     if len(waiting) < 2:
         return [job_id for _, job_id in waiting]
     return _turns.order(lane, waiting, _count_running(lane))
 
 
+def _read_waiting(lane: str) -> list[tuple[int, int]]:
+    """Read which jobs have a due batch. Shape: (org, job)."""
+    due = Batch.objects.filter(job_id=OuterRef("pk"), state=BatchState.WAITING, available_at__lte=Now())
+    # A subquery with a LIMIT is probed job by job; of an EXISTS Postgres makes a join over all waiting batches.
+    probe = Subquery(due.order_by("available_at", "id").values("pk")[:1])
+    live = Job.objects.filter(lane=lane, state__in=[JobState.PENDING, JobState.PROCESSING], kind__in=list(KINDS))
+    return list(live.alias(due=probe).filter(due__isnull=False).order_by().values_list("org_id", "pk"))
+
+
 def note_served(lane: str, org_id: int, job_id: int) -> None:
     """Note that a batch of this job was claimed."""
     _turns.note(lane, org_id, job_id)
+
+
+def note_empty(lane: str, job_id: int) -> None:
+    """Note that a job had no due batch any more."""
+    _turns.drop(lane, job_id)
 
 
 def _count_running(lane: str) -> dict[int, tuple[int, int]]:
@@ -57,6 +74,22 @@ class Turns:
         self._lock = threading.Lock()
         self._next = count(1)
         self._served: dict[tuple[str, str, int], int] = {}
+        self._waiting: dict[str, tuple[float, list[tuple[int, int]]]] = {}
+
+    def recall(self, lane: str) -> list[tuple[int, int]] | None:
+        """Give the many jobs that were found waiting a moment ago, None where they must be looked for."""
+        until, waiting = self._waiting.get(lane, (0.0, []))
+        return waiting if waiting and monotonic() < until else None
+
+    def remember(self, lane: str, waiting: list[tuple[int, int]]) -> None:
+        """Keep what was found, where to look for it again at each claim would cost too much."""
+        if len(waiting) >= MANY_JOBS:
+            self._waiting[lane] = (monotonic() + REMEMBER_SECONDS, waiting)
+
+    def drop(self, lane: str, job_id: int) -> None:
+        """Take out a job that turned out to have nothing due."""
+        until, waiting = self._waiting.get(lane, (0.0, []))
+        self._waiting[lane] = (until, [place for place in waiting if place[1] != job_id])
 
     def note(self, lane: str, org_id: int, job_id: int) -> None:
         """Put an org and a job at the end of the line."""

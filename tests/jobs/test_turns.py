@@ -105,6 +105,19 @@ def test_which_jobs_are_small(make_job):
     assert (job.lane, set(job.batches.values_list("lane", flat=True))) == (INTERACTIVE, {INTERACTIVE})
 
 
+def test_many_jobs_are_not_looked_for_at_each_claim(people, monkeypatch):
+    monkeypatch.setattr("rowmill.jobs.turns.MANY_JOBS", 10)
+    monkeypatch.setattr("rowmill.jobs.turns.REMEMBER_SECONDS", 3600)
+    turns = Turns()
+    monkeypatch.setattr("rowmill.jobs.turns._turns", turns)
+    jobs = [made(people.acme, 1) for _ in range(12)]
+    assert {claim().job_id for _ in range(12)} == {job.pk for job in jobs}
+    assert len(turns.recall(BULK)) == 12
+    late = made(people.acme, 1)
+    assert claim().job_id == late.pk, "all that are known were tried in vain, so it looked again"
+    assert turns.recall(BULK) is None
+
+
 def test_what_was_served_is_forgotten_before_it_grows_without_end(monkeypatch):
     monkeypatch.setattr("rowmill.jobs.turns.MOST_REMEMBERED", 10)
     turns = Turns()
