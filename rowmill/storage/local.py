@@ -129,7 +129,7 @@ class LocalStorage:
 
     def clear_unfinished(self, older_than_seconds: float) -> int:
         """Remove what writers that died left half written; gives how many files went."""
-        return self.clear_incoming(max(older_than_seconds, 0.001), time.time())
+        return self.clear_incoming(older_than_seconds, time.time())
 
     def copies(self) -> Sequence[str]:
         """There are none: the object itself is used."""

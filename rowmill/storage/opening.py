@@ -16,7 +16,6 @@ from rowmill.storage.local import LocalStorage
 from rowmill.storage.scratch import Scratch
 from rowmill.storage.url import read_place
 
-
 COPIES = "objects"
 
 

@@ -20,8 +20,8 @@ from django.utils import timezone
 from rowmill.contracts import Storage, Stored
 from rowmill.errors import StorageFault
 from rowmill.models import Upload, UploadState
-from rowmill.storage.seal import master_sealer
 from rowmill.storage.opening import COPIES
+from rowmill.storage.seal import master_sealer
 from rowmill.uploads.places import SPOOL, get_spool, get_storage
 
 log = structlog.get_logger("rowmill.uploads")
