@@ -30,15 +30,20 @@ READY_SECONDS = 60.0
 _NOT_SYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # The watch dies with the pipe that its starter holds: then the server is ended, however the starter died.
 _WATCH = """
-import os, signal, sys
+import os, shutil, signal, sys, time
 os.setsid()
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 sys.stdin.buffer.read()
 try:
-    os.kill(int(open(sys.argv[1] + "/data/postmaster.pid").readline()), signal.SIGQUIT)
+    pid = int(open(sys.argv[1] + "/data/postmaster.pid").readline())
+    os.kill(pid, signal.SIGQUIT)
+    until = time.monotonic() + 10
+    while time.monotonic() < until and os.path.exists(f"/proc/{pid}"):
+        time.sleep(0.05)
 except (OSError, ValueError):
     pass
+shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
 
