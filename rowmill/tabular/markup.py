@@ -11,6 +11,7 @@ from xml.parsers import expat
 from rowmill.tabular.archive import Refused
 
 MEMORY_BYTES = 128_000_000
+TAG_BYTES = 4 << 20
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -72,10 +73,15 @@ def read_markup(
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     parser.StartDoctypeDeclHandler = _refuse_dtd
     parser.EntityDeclHandler = _refuse_dtd
+    fed = 0
     try:
         for block in blocks:
             parser.Parse(block)
             watch.look()
+            fed += len(block)
+            # The parser looks at an unfinished tag from its beginning each time.
+            if fed - parser.CurrentByteIndex > TAG_BYTES:
+                raise Refused("workbook-too-heavy")
         parser.Parse(b"", True)
     except Stop:
         return

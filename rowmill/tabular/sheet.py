@@ -14,6 +14,8 @@ from rowmill.tabular.notes import SHOWN_PER_CODE
 from rowmill.tabular.workbook import Sheet, Strings, Workbook
 
 MAX_ROWS, MAX_COLUMNS = 1_048_576, 16_384
+# Excel takes 32,767 characters; adding to a longer and longer text would take ever longer.
+MAX_CELL = 1 << 20
 _DIGITS = "0123456789"
 _REMEMBERED = 50_000
 
@@ -124,6 +126,8 @@ class SheetReader:
         """Hear text."""
         if self._listening:
             self._value += data
+            if len(self._value) > MAX_CELL:
+                raise Refused("workbook-too-heavy")
 
     def _start_other(self, local: str, attributes: dict[str, str]) -> None:
         """Hear what is rarer than cells and values."""
