@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, NotSupportedError, connection
@@ -19,8 +20,7 @@ def need_sound_database() -> None:
     """Raises: ConfigError where the database cannot be reached, or is one that Rowmill must not work on."""
     try:
         if connection.vendor == "postgresql":
-            with connection.wrap_database_errors:  # past the pool, which would try again and again and not say why
-                connection.Database.connect(**connection.get_connection_params()).close()
+            _knock(connection)
             _need_postgres()
         else:
             _need_sqlite()
@@ -28,6 +28,12 @@ def need_sound_database() -> None:
         raise ConfigError(_too_old("of its release")) from None
     except DatabaseError as error:
         raise ConfigError(f"{_where()} cannot be reached ({_reason(error)}). Check DATABASE_URL.") from None
+
+
+def _knock(wrapper: Any) -> None:
+    """Connect past the pool, which would try again and again and not say why it failed."""
+    with wrapper.wrap_database_errors:
+        wrapper.Database.connect(**wrapper.get_connection_params()).close()
 
 
 def _need_postgres() -> None:
