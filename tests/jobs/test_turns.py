@@ -129,8 +129,8 @@ def test_what_was_served_is_forgotten_before_it_grows_without_end(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_many_threads_claim_every_batch_once_and_leave_nobody_out(people):
-    """Eight threads at once; the small org is through long before the big one, and the big one goes on meanwhile."""
-    big, small = made(people.acme, 120), made(people.other, 12)
+    """Four threads at once; the small org is through long before the big one, and the big one goes on meanwhile."""
+    big, small = made(people.acme, 40), made(people.other, 6)
     taken: list[tuple[int, int]] = []
     lock = threading.Lock()
 
@@ -143,13 +143,13 @@ def test_many_threads_claim_every_batch_once_and_leave_nobody_out(people):
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
-    assert len({pk for _, pk in taken}) == len(taken) == 132
+        thread.join(200)
+    assert len({pk for _, pk in taken}) == len(taken) == 46
     jobs = [job_id for job_id, _ in taken]
     last_small = max(at for at, job_id in enumerate(jobs) if job_id == small.pk)
-    assert last_small < 80
-    assert jobs[: last_small + 1].count(big.pk) >= 4
+    assert last_small < 30
+    assert jobs[: last_small + 1].count(big.pk) >= 3
