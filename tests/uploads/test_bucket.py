@@ -37,9 +37,9 @@ BROKEN = [b'id,note\n0001,"never closed\n0002,x\n']
 
 
 @pytest.fixture
-def machines(settings, tmp_path: Path, s3_servers) -> Iterator[SimpleNamespace]:  # noqa: F811
+def machines(settings, tmp_path: Path, s3_servers, request) -> Iterator[SimpleNamespace]:  # noqa: F811
     """A bucket behind a proxy; `on(name)` goes to another machine: its own scratch, and no file of anybody else's."""
-    server = s3_servers("moto")
+    server = s3_servers(getattr(request, "param", "moto"))
 
     def on(name: str) -> Path:
         settings.SCRATCH_DIR, settings.STORAGE_DIR = tmp_path / name / "scratch", tmp_path / name / "storage"
@@ -102,6 +102,7 @@ def take_over(upload: Upload) -> Upload:
 # ------------------------------------------------------------------------------------------------ the flow
 
 
+@pytest.mark.parametrize("machines", ["moto", "rclone"], indirect=True)
 def test_a_worker_that_never_saw_the_file_does_its_job(machines, send):
     job = send(25)
     assert stored() == ["original", "table.parquet"]
