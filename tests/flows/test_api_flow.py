@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pytest
+import xlsxwriter
 
 from payersim.testing import Payer, running
 from rowmill.claims.call_loop import close_calls
 from rowmill.claims.credentials import save_account
 from rowmill.claims.practices import save_practice
 from rowmill.claims.sample import make_claims
-from rowmill.models import PayerAccount, Practice
+from rowmill.models import PayerAccount, Practice, Upload
 from rowmill.orgs import find_caller
+from rowmill.uploads.places import get_storage, table_key
 from tests.conftest import People
 from tests.flows.http import Api, serving
 
@@ -75,6 +80,48 @@ def read_results(api: Api, job: str, query: str = "") -> list[dict[str, str]]:
     answer = api.get(f"{JOBS}{job}/results/{query}")
     assert answer.status == 200, answer.body
     return list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+
+
+def as_workbook(claims: bytes) -> bytes:
+    """Give the claims as a person keeps them in Excel: a title above, real dates, a cover sheet in front."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        book.add_worksheet("Cover").write_string(0, 0, "Claims of March")
+        sheet = book.add_worksheet("Claims")
+        sheet.write_string(0, 0, "Claims of March")
+        day = book.add_format({"num_format": "mm/dd/yyyy"})
+        for number, cells in enumerate(csv.reader(io.StringIO(claims.decode(), newline="")), 2):
+            for column, cell in enumerate(cells):
+                try:
+                    sheet.write_datetime(number, column, datetime.strptime(cell, "%Y-%m-%d"), day)
+                except ValueError:
+                    sheet.write_string(number, column, cell)
+    return out.getvalue()
+
+
+def test_a_workbook_in_and_a_result_for_every_row_out(api: Api, claims: bytes, book: list[dict]) -> None:
+    bob = api.sign_in("bob@acme.test")
+    data = as_workbook(claims)
+    refused = bob.upload(data, "claims.xlsx")
+    assert refused.status == 400, "the first sheet with data is the cover"
+    sent = bob.upload(gzip.compress(data), "claims.xlsx.gz", sheet="claims")
+    assert sent.status == 201, sent.body
+    job = sent.json["id"]
+    done = bob.wait(job)
+    expected = Counter(line["expect"]["outcome"] for line in book)
+    assert {word: count for word, count in done["outcomes"].items() if count} == dict(expected)
+    assert (done["balance"]["balances"], done["balance"]["rows_balance"]) == (True, True)
+    rows = read_results(bob, job)
+    assert [int(row["row"]) for row in rows] == list(range(1, ROWS + 1))
+    for row, line in zip(rows, book, strict=True):
+        assert row["claim_number"] == line["claim_number"]
+        assert row["error"].split(":")[0] == line["expect"]["code"]
+    upload = Upload.objects.get(jobs__public_id=job)
+    assert upload.inspection["sheet"] == "Claims"
+    with duckdb.connect() as con:
+        path = get_storage().local_path(table_key(upload))
+        lines = con.execute("SELECT line_number FROM read_parquet(?) ORDER BY row_number", [str(path)]).fetchall()
+    assert [line for (line,) in lines] == list(range(4, ROWS + 4)), "as Excel numbers its rows"
 
 
 def test_a_file_in_and_a_result_for_every_row_out(api: Api, people: People, claims: bytes, book: list[dict]) -> None:
