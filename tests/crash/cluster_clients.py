@@ -142,7 +142,7 @@ class Clients:
         """Send a file until a job is told. Shape: (the job, the key under which it was told, None for no key)."""
         while True:
             try:
-                return self.insist(dice, lambda server: server.upload(one.data, key))["id"], key
+                return self.insist(dice, lambda server, key=key: server.upload(one.data, key))["id"], key
             except Gone:
                 self.did["keys given up"] += 1
                 key = None
@@ -240,7 +240,7 @@ class Clients:
             ("DELETE", ""),
         ):
             try:
-                self.insist(dice, lambda server: server.call(method, f"{JOBS}{job}/{path}"), stranger=True)
+                self.insist(dice, lambda server, how=(method, f"{JOBS}{job}/{path}"): server.call(*how), stranger=True)
                 found.append(f"crossing: a stranger's {method} {path or 'job'} was answered")
             except Refused as refused:
                 if refused.status != 404:

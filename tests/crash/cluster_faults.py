@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tests.crash.cluster import LEASE_SECONDS, STOP_SECONDS, Cluster, Node, until
 
@@ -66,11 +67,18 @@ class Fates:
         dice.shuffle(order)
         while not self.stopping.wait(dice.uniform(least, most)):
             act = order.pop() if order else dice.choices(list(faults), list(faults.values()))[0]
+            began = time.time()
             try:
                 act(dice)
             except Exception as error:
                 self.found.append(f"test: {act.__name__}: {type(error).__name__}: {error}")
             self.did[act.__name__.replace("_", " ")] += 1
+            self._tell(act.__name__, began)
+
+    def _tell(self, name: str, began: float) -> None:
+        """Write down when a fault was, for whoever reads the logs."""
+        with (self.cluster.folder / "faults.txt").open("a") as file:
+            file.write(f"{datetime.fromtimestamp(began, UTC).isoformat()} {time.time() - began:6.2f} s {name}\n")
 
     def _some(self, dice: random.Random, role: str) -> Node:
         return dice.choice(self.cluster.those(role))

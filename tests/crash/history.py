@@ -127,7 +127,9 @@ FULL JOIN (SELECT r.job_id, r.row_number, r.claims FROM rowmill_result r JOIN ro
 ON r.job_id = t.job_id AND r.row_number = t.row_number AND r.claims = t.claims
 WHERE t.job_id IS NULL OR r.job_id IS NULL
 """
-_TALLY_CROSSING = "SELECT t.job_id, t.row_number FROM nemesis_tally t JOIN rowmill_job j ON j.id = t.job_id WHERE t.org_id <> j.org_id"
+_TALLY_CROSSING = """
+SELECT t.job_id, t.row_number FROM nemesis_tally t JOIN rowmill_job j ON j.id = t.job_id WHERE t.org_id <> j.org_id
+"""
 QUESTIONS = {
     "twice: a row's result was committed more than once": _TWICE,
     "fence: a batch's fence moved without a claim, or a claim without its fence": _FENCE_MOVED,

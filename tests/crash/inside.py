@@ -6,6 +6,7 @@ python -m tests.crash.inside audit DATA_DIR
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +48,11 @@ def audit(data_dir: Path) -> None:
         sys.exit(f"audit chains broken: {broken}")
 
 
-def run_inside(verb: str, data_dir: Path, *arguments: str) -> str:
+def run_inside(verb: str, data_dir: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
     """Run a verb in a process of its own. Gives what it complains of, "" for nothing."""
     command = [sys.executable, "-m", "tests.crash.inside", verb, str(data_dir), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    told = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=told)
     return "" if done.returncode == 0 else done.stderr.strip()[-2000:] or f"exit {done.returncode}"
 
 
