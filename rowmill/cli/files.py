@@ -156,11 +156,24 @@ def _finding_line(finding: Finding) -> str:
     return f"{finding.severity}: {place}: {finding.code}: {finding.message}{times} {finding.mend}".rstrip()
 
 
+def _write_workbook(plain: Path, out: Path) -> None:
+    """Write a CSV's cells as texts of a workbook."""
+    import csv
+
+    from rowmill.tabular.writers import write_xlsx
+
+    with plain.open(encoding="utf-8", newline="") as source, out.open("wb") as target:
+        cells = csv.reader(source)
+        write_xlsx(next(cells), cells, target)
+
+
 def sample(
     what: Annotated[SampleKind, typer.Argument(help="What to make.")],
     rows: Annotated[int, typer.Option(help="How many rows.", min=0)] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("claims.csv"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook.")] = Path(
+        "claims.csv"
+    ),
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
@@ -168,6 +181,12 @@ def sample(
     """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
     from rowmill.claims.sample import make_claims
 
-    counts = make_claims(rows, seed, out, book)
+    if out.suffix.lower() == ".xlsx":
+        with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
+            plain = Path(folder) / "claims.csv"
+            counts = make_claims(rows, seed, plain, book)
+            _write_workbook(plain, out)
+    else:
+        counts = make_claims(rows, seed, out, book)
     words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))

@@ -224,3 +224,15 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path):
 
 def test_version():
     assert run("version").stdout == f"{__version__}\n"
+
+
+def test_a_sample_may_be_a_workbook_and_is_read_as_the_csv_is(tmp_path: Path):
+    book, plain = tmp_path / "claims.xlsx", tmp_path / "claims.csv"
+    for out in (book, plain):
+        assert run("sample", "claims", "--rows", "40", "--seed", "3", "--out", out).returncode == 0
+    assert book.read_bytes()[:2] == b"PK"
+    assert cells(run("convert", book).stdout) == cells(run("convert", plain).stdout)
+    checked = json.loads(run("check", book, "--kind", "claim_status", "--sheet", "nothing", "--json").stdout)
+    assert [f["code"] for f in checked["findings"]] == ["sheet-missing"]
+    checked = json.loads(run("check", book, "--kind", "claim_status", "--json").stdout)
+    assert (checked["verdict"], checked["balance"]["rows"], checked["dialect"]) == ("sound", 40, None)
