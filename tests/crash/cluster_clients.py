@@ -20,6 +20,14 @@ MOST_LIVE_JOBS = 8
 MOST_LIVE_TALLIES = 2
 KEY_SECONDS = 12.0
 PATIENCE_SECONDS = 240.0
+DOORS = (
+    ("GET", ""),
+    ("GET", "progress/"),
+    ("GET", "results/"),
+    ("POST", "cancel/"),
+    ("POST", "retry/"),
+    ("DELETE", ""),
+)
 
 
 class Gone(Exception):
@@ -231,14 +239,7 @@ class Clients:
     def peek_at(self, dice: random.Random, job: str) -> list[str]:
         """Try every door to a job as a stranger. Gives those that opened."""
         found = []
-        for method, path in (
-            ("GET", ""),
-            ("GET", "progress/"),
-            ("GET", "results/"),
-            ("POST", "cancel/"),
-            ("POST", "retry/"),
-            ("DELETE", ""),
-        ):
+        for method, path in DOORS:
             try:
                 self.insist(dice, lambda server, how=(method, f"{JOBS}{job}/{path}"): server.call(*how), stranger=True)
                 found.append(f"crossing: a stranger's {method} {path or 'job'} was answered")

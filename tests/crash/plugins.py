@@ -12,6 +12,7 @@ from typing import Any
 
 from rowmill.claims.workflow import WorkflowEngine
 from rowmill.contracts import BatchInfo, Column, Kind, Outcome, PayerProfile, Row
+from rowmill.faults import fault_point
 from rowmill.kinds.claim_status import ClaimStatus
 
 CONNECT_SECONDS, READ_SECONDS = 1.0, 5.0
@@ -78,7 +79,6 @@ class Tally(Kind):
         if not outcomes:
             return
         batch = Batch.objects.select_related("job").get(pk=outcomes[0].answer["batch"])
-        upsert_results([stored_row(batch, outcome) for outcome in outcomes])
         with connection.cursor() as cursor:
             cursor.execute(STAGING)
             with cursor.copy("COPY tally_staging (job_id, row_number, amount, claims, org_id) FROM STDIN") as copy:
@@ -87,6 +87,8 @@ class Tally(Kind):
                         amount = outcome.answer["amount"]
                         copy.write_row((batch.job_id, outcome.row_number, amount, batch.claims, batch.org_id))
             cursor.execute("INSERT INTO nemesis_tally SELECT * FROM tally_staging")
+        fault_point("between_effect_and_result")
+        upsert_results([stored_row(batch, outcome) for outcome in outcomes])
 
 
 def tally_file(seed: int, rows: int) -> bytes:
