@@ -82,6 +82,14 @@ class Pace:
 
         Raises: Held when there will be none for seconds to come.
         """
+        while True:
+            await self._wait_for_place(first)
+            if self._may_begin():
+                return
+            self.leave()
+
+    async def _wait_for_place(self, first: bool) -> None:
+        """Wait in line. Raises: Held."""
         held = self._held()
         if held is not None:
             raise held
@@ -95,6 +103,10 @@ class Pace:
             if place.done() and not place.cancelled() and place.exception() is None:
                 self.leave()
             raise
+
+    def _may_begin(self) -> bool:
+        """Tell, when the one who was let in comes to go, whether it still may: its process may have been frozen."""
+        return True
 
     def leave(self) -> None:
         """Give the place back."""

@@ -113,6 +113,10 @@ class SharedPace(Pace):
             return 0
         return min(self._places, 1) if self._open_until else self._places
 
+    def _may_begin(self) -> bool:
+        """Tell whether the grant still holds."""
+        return self._clock() < self._begin_until
+
     def _wait_for_rate(self, now: float) -> float:
         """Give the seconds until the next begin time."""
         self._drop_late(now)
