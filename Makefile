@@ -90,7 +90,7 @@ check: $(DEV_STAMP)  ## Lint, format, types, layers, migrations: all that CI doe
 format: $(DEV_STAMP)  ## Format and mend what can be mended
 	@.venv/bin/ruff check -q --fix . ; .venv/bin/ruff format -q .
 
-bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-engine (ROWS=), bench-fan-out
+bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-engine (ROWS=), bench-fan-out, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate
 	@.venv/bin/python bench/$(subst -,_,$*).py $(if $(ROWS),--rows $(ROWS)) $(if $(MB),--mb $(MB)) $(if $(RUNS),--runs $(RUNS))
 
 nemesis: $(DEV_STAMP)  ## kill -9 the whole process at random for SECONDS=60, then account for every row
