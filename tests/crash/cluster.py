@@ -271,7 +271,7 @@ def running(folder: Path, seed: int) -> Iterator[Cluster]:
     with (
         Postgres(sync=True, max_connections="200", **TRACED) as postgres,
         redis_server() as redis,
-        S3("rclone") as s3,
+        S3("rclone", dir_cache="24h") as s3,
     ):
         cluster = Cluster(folder, postgres, redis, s3, seed)
         watch = subprocess.Popen([sys.executable, "-c", _WATCH, f"{MARK}={cluster.mark}"], stdin=subprocess.PIPE)

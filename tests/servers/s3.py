@@ -48,8 +48,12 @@ child.wait()
 class S3:
     """One server."""
 
-    def __init__(self, program: Literal["moto", "rclone"] = "rclone", *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, program: Literal["moto", "rclone"] = "rclone", *, host: str = "127.0.0.1", dir_cache: str = "0"
+    ) -> None:
+        """`dir_cache`: for how long rclone trusts its list of a folder; at "0" it can lock itself up under many at once."""
         self.program = program
+        self.dir_cache = dir_cache
         self.host = host
         self.port = free_port()
         self._watch: subprocess.Popen[bytes] | None = None
@@ -115,7 +119,7 @@ class S3:
         files = self.folder / "files"
         files.mkdir(exist_ok=True)
         options = ["--addr", f"{self.host}:{self.port}", "--auth-key", f"{KEY_ID},{SECRET}", "--config", os.devnull]
-        return [str(programs / "rclone"), "serve", "s3", *options, "--dir-cache-time", "0", str(files)]
+        return [str(programs / "rclone"), "serve", "s3", *options, "--dir-cache-time", self.dir_cache, str(files)]
 
     def _answers(self) -> bool:
         try:
