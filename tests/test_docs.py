@@ -102,7 +102,9 @@ def test_every_make_target_stands_and_no_other():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][a-z-]*):(?!=).*##", makefile, re.MULTILINE))
     benches = {
-        f"bench-{path.stem.replace('_', '-')}" for path in (ROOT / "bench").glob("*.py") if "ArgumentParser(" in path.read_text()
+        f"bench-{path.stem.replace('_', '-')}"
+        for path in (ROOT / "bench").glob("*.py")
+        if "ArgumentParser(" in path.read_text()
     }
     assert len(targets) > 10
     text = page("commands.md")
