@@ -1,4 +1,4 @@
-"""A cluster as docs/cluster.md has it: Postgres, Redis, a bucket and a payer, and machines that run `rowmill web`, `worker`, `beat`.
+"""A cluster as docs/cluster.md has it: Postgres, Redis, a bucket and a payer, and machines that run the roles of Rowmill.
 
 with servers(book) as them:                       # on 127.0.0.1; `addresses` for a network
     machine = Machine("web", folder, them.environment())
