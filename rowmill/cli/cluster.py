@@ -63,6 +63,7 @@ def web(
     from rowmill.jobs.sweep import recover_among_others
     from rowmill.monitor.database import changing_tables
     from rowmill.monitor.heartbeat import Heartbeat
+    from rowmill.uploads.tidy import keep_tidy
 
     for name in ("localhost", "127.0.0.1"):  # a health check on this machine
         if name not in settings.ALLOWED_HOSTS:
@@ -73,6 +74,7 @@ def web(
     heartbeat = Heartbeat("web", lambda: f"serving on {server.url}", concurrency=threads)
     server.start()
     heartbeat.start()
+    keep_tidy(stop.asked)
     print(f"Rowmill web is up: {server.url}")
     with changing_tables():  # of two that start at once, one makes the first admin
         print(first_admin_note(settings.ROWMILL_BASE_URL), flush=True)
