@@ -28,8 +28,8 @@ RUN_OUT_SECONDS = 300
 CANARY_COLUMNS = ("claim_number", "subscriber_id")
 _OPEN_JOBS = f"SELECT count(*) FROM rowmill_job WHERE state NOT IN {FINAL}"
 _AGES = (
-    "UPDATE rowmill_upload SET created_at = created_at - interval '3 hours', checked_at = checked_at - interval '3 hours' "
-    "WHERE state <> 'CHECKING'",
+    "UPDATE rowmill_upload u SET created_at = created_at - interval '3 hours', checked_at = checked_at - interval '3 hours' "
+    "WHERE state <> 'CHECKING' AND NOT EXISTS (SELECT 1 FROM rowmill_job j WHERE j.upload_id = u.id)",
     "UPDATE rowmill_upload SET lease_until = now() - interval '1 second' WHERE state = 'CHECKING'",
     "UPDATE rowmill_idempotencykey SET created_at = created_at - interval '3 hours' WHERE job_id IS NULL",
     "UPDATE rowmill_batch SET available_at = now() WHERE state = 'waiting'",
@@ -153,7 +153,7 @@ def check_storage(cluster: Cluster) -> Iterator[str]:
             continue
         done = run_inside(cluster.base, data_dir, "tidy")
         if done.returncode:
-            yield f"test: tidy on {data_dir.name}: {done.stderr[-300:]}"
+            yield f"test: tidy on {data_dir.name}: {done.stderr[-1500:]}"
         for path in (data_dir / "scratch").rglob("*"):
             of = re.search(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", str(path.relative_to(data_dir)))
             if path.is_file() and (of is None or of[0] not in kept):

@@ -45,8 +45,8 @@ class Fates:
             self.kill_storage: 1,
         }
         self.threads = [
-            threading.Thread(target=self._deal, args=(self.dice[0], processes, 1.0, 4.0), name="processes"),
-            threading.Thread(target=self._deal, args=(self.dice[1], servers, 1.5, 4.5), name="servers"),
+            threading.Thread(target=self._deal, args=(self.dice[0], processes, 0.5, 2.5), name="processes"),
+            threading.Thread(target=self._deal, args=(self.dice[1], servers, 1.0, 3.0), name="servers"),
         ]
 
     def start(self) -> None:
