@@ -206,7 +206,10 @@ class S3Storage:
         gone, more = 0, {"Prefix": self.place.prefix + "/"} if self.place.prefix else {}
         while True:
             with told_in_words():
-                page = self.client.list_multipart_uploads(Bucket=self.place.bucket, **more)
+                try:
+                    page = self.client.list_multipart_uploads(Bucket=self.place.bucket, **more)
+                except self.client.exceptions.NoSuchUpload:  # rclone, where there is none at all
+                    return gone
             for found in page.get("Uploads", ()):
                 if datetime.now(UTC) - found["Initiated"] > timedelta(seconds=older_than_seconds):
                     where = {"Bucket": self.place.bucket, "Key": found["Key"], "UploadId": found["UploadId"]}
