@@ -60,7 +60,11 @@ class WebServer:
 
     def start(self) -> None:
         """Serve from a thread of its own."""
-        keep_spare()  # a file that comes in finds the process that reads it already started
+        try:
+            keep_spare()  # a file that comes in finds the process that reads it already started
+        except BaseException:
+            self.stop()  # else the threads behind the port keep a process alive that serves nobody
+            raise
         self._thread = threading.Thread(target=self._server.serve, name="web", daemon=True)
         self._thread.start()
 
