@@ -93,8 +93,9 @@ format: $(DEV_STAMP)  ## Format and mend what can be mended
 bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-engine (ROWS=), bench-fan-out, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate
 	@.venv/bin/python bench/$(subst -,_,$*).py $(if $(ROWS),--rows $(ROWS)) $(if $(MB),--mb $(MB)) $(if $(RUNS),--runs $(RUNS))
 
-nemesis: $(DEV_STAMP)  ## kill -9 the whole process at random for SECONDS=60, then account for every row
-	@.venv/bin/python -m tests.crash.nemesis --seconds $(or $(SECONDS),60)
+nemesis: $(DEV_STAMP)  ## Kill and freeze at random for SECONDS=60, one process and then a cluster (CLUSTER=1: only that; SEED=)
+	@$(if $(CLUSTER),,.venv/bin/python -m tests.crash.nemesis --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)))
+	@.venv/bin/python -m tests.crash.cluster_nemesis --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 lock:  ## Make the lock files anew (needs uv)
 	@uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements.lock
