@@ -28,7 +28,7 @@ class Tally(Kind):
     columns = (Column("id", required=True, filled=True), Column("note"))
     batch_rows = 50
     checkpoint_rows = 10
-    seconds_per_row: ClassVar[float] = 0.05
+    seconds_per_row: ClassVar[float] = 0.1
 
     def open(self, job: JobInfo) -> None:
         """Make the tables. Again: yes."""
