@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
@@ -19,6 +19,7 @@ from rowmill import registry
 from rowmill.contracts import Outcome
 from rowmill.doorbell import ring
 from rowmill.errors import LostLease, StateError
+from rowmill.jobs import checkpoint
 from rowmill.jobs.checkpoint import settle_batch, write_checkpoint
 from rowmill.jobs.claim import claim_batch, release_batch, renew_lease
 from rowmill.jobs.run import rows_without_result, run_batch
@@ -72,19 +73,26 @@ class Engine(RuleBasedStateMachine):
         self.jobs: list[Told] = []
         self.held: list[Held] = []
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(target=grips)
+    def begin(self) -> Any:
+        """Every run begins with a job of three batches, of which one is at work."""
         number = next(_RUNS)
         self.caller: Caller = find_caller(
             add_member(create_org(f"org {number}"), f"m{number}@acme.test", "admin", None)
         )
         Batch.objects.filter(state="waiting").update(available_at="2999-01-01T00:00:00+00:00")  # of runs before
+        self.upload(23)
+        return self.claim()
 
     # ---------------------------------------------------------------------------------------- clients
 
     @precondition(lambda self: len(self.jobs) < 3)
     @rule(rows=st.sampled_from((1, 9, 10, 23)))
+    def upload_one(self, rows: int) -> None:
+        self.upload(rows)
+
     def upload(self, rows: int) -> None:
+        """Send a file."""
         key = f"key-{next(self.numbers)}"
         job = self._send(rows, key)
         self.jobs.append(Told(rows, key, job))
@@ -130,7 +138,11 @@ class Engine(RuleBasedStateMachine):
     # ---------------------------------------------------------------------------------------- workers
 
     @rule(target=grips)
+    def claim_one(self) -> Any:
+        return self.claim()
+
     def claim(self) -> Any:
+        """Take a batch, if there is one."""
         batch = claim_batch("machine")
         if batch is None:
             return multiple()
@@ -210,15 +222,10 @@ class Engine(RuleBasedStateMachine):
         held.good = False
 
     @rule()
-    def ring_twice(self) -> None:
+    def ring_and_sweep_twice(self) -> None:
         for _ in range(2):
             ring("bulk")
-            ring("interactive")
-
-    @rule()
-    def sweep_twice(self) -> None:
-        sweep()
-        sweep()
+            sweep()
 
     # ---------------------------------------------------------------------------------------- what must be
 
@@ -260,7 +267,7 @@ class Engine(RuleBasedStateMachine):
 _RUNS = itertools.count(1)
 
 
-def explore(examples: int, steps: int) -> None:
+def explore(examples: int, steps: int, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
     """Run the machine so often."""
     run_machine(
         Engine,
@@ -269,6 +276,8 @@ def explore(examples: int, steps: int) -> None:
             stateful_step_count=steps,
             deadline=None,
             derandomize=True,
+            phases=phases,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -277,6 +286,16 @@ def explore(examples: int, steps: int) -> None:
 @pytest.mark.django_db
 def test_any_order_of_events_leaves_what_the_model_says() -> None:
     explore(6, 25)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+@pytest.mark.parametrize("guard", ["hold_batch", "job_state_held", "count_outcomes"])
+def test_negative_control_without_a_guard_the_model_is_broken(guard: str, monkeypatch) -> None:
+    without = {"hold_batch": None, "job_state_held": "PROCESSING", "count_outcomes": {}}[guard]
+    monkeypatch.setattr(checkpoint, guard, lambda batch: without)
+    with pytest.raises(AssertionError):
+        explore(40, 30, (Phase.generate,))
 
 
 @pytest.mark.slow
