@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -117,6 +118,7 @@ def _tell(say: Callable[[str], None], cluster: Cluster, clients: Clients, payer:
     say(f"jobs: {len(clients.sent)}; rows: {dict(rows)}; starts: {starts}")
     say(f"database: {history.summary(cluster.url)}; batches ended: {_outcomes(cluster)}")
     say(f"payer: {_short(payer.stats())}")
+    say(f"Postgres: {_errors(cluster)}")
 
 
 def _outcomes(cluster: Cluster) -> dict[str, int]:
@@ -126,6 +128,15 @@ def _outcomes(cluster: Cluster) -> dict[str, int]:
         for line in node.log.read_text(errors="replace").splitlines():
             if '"batch ended"' in line:
                 told[line.split('"outcome": "')[1].split('"')[0]] += 1
+    return dict(told)
+
+
+def _errors(cluster: Cluster) -> dict[str, int]:
+    """Count the errors that Postgres wrote down, by kind."""
+    told: Counter[str] = Counter()
+    for line in (cluster.postgres.folder / "log").read_text(errors="replace").splitlines():
+        if " ERROR:  " in line or "deadlock" in line:
+            told[re.sub(r"[\d\"].*", "", line.split("ERROR:  ")[-1])[:50].strip()] += 1
     return dict(told)
 
 
