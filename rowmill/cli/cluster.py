@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import typer
 
-from rowmill.cli.safety import need_database, need_settings, need_storage
+from rowmill.cli.safety import need_database, need_settings, need_storage, once_answered
 from rowmill.cli.serving import WebServer
 from rowmill.cli.starting import Stop, first_admin_note, set_up_django
 from rowmill.errors import ConfigError
@@ -30,7 +30,7 @@ def begin(role: str) -> Stop:
         from rowmill.orgs import need_key
 
         need_storage()
-        need_key()
+        once_answered(need_key)
         settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
         tempfile.tempdir = str(settings.SCRATCH_DIR)
     stop = Stop()
@@ -76,8 +76,12 @@ def web(
     heartbeat.start()
     keep_tidy(stop.asked)
     print(f"Rowmill web is up: {server.url}")
-    with changing_tables():  # of two that start at once, one makes the first admin
-        print(first_admin_note(settings.ROWMILL_BASE_URL), flush=True)
+
+    def tell_admin() -> None:
+        with changing_tables():  # of two that start at once, one makes the first admin
+            print(first_admin_note(settings.ROWMILL_BASE_URL), flush=True)
+
+    once_answered(tell_admin)
     stop.asked.wait()
     server.stop()
     heartbeat.stop()
@@ -114,7 +118,7 @@ def worker(
     runner = Runner(concurrency, chosen, alone=False, uuid=uuid)
     heartbeat = Heartbeat("worker", runner.describe, uuid=uuid, lanes=chosen, concurrency=runner.concurrency)
     listener = Listener(chosen) if settings.ROWMILL_BROKER_URL else None
-    runner.start()
+    once_answered(runner.start)  # its first step asks for the key
     heartbeat.start()
     if listener is not None:
         listener.start()

@@ -6,13 +6,15 @@ import base64
 import binascii
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from rowmill.errors import ConfigError
 from rowmill.wiring import POSTGRES, env
 
+T = TypeVar("T")
 SECRET_LENGTH = 32
 WAIT_SECONDS = 30.0
 PASSING = ("(refused)", "(timeout)", "(OperationalError)")  # what a database says that is just starting
@@ -90,26 +92,34 @@ def _unsafe_addresses() -> Iterator[str]:
         yield "ROWMILL_BASE_URL and ROWMILL_HTTPS disagree: with https:// set ROWMILL_HTTPS=yes, without it no."
 
 
+def once_answered(ask: Callable[[], T], wait_seconds: float = WAIT_SECONDS) -> T:
+    """Ask the database something at start, again and again while it does not answer: it may be starting too.
+
+    Raises: ConfigError after so long.
+    """
+    from django.db import InterfaceError, OperationalError, connection
+
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return ask()
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            if time.monotonic() > until:
+                raise ConfigError(
+                    f"The database does not answer ({type(error).__name__}). Look at DATABASE_URL, and whether it runs."
+                ) from None
+            time.sleep(1.0)
+
+
 def need_database(wait_seconds: float = WAIT_SECONDS) -> None:
     """Wait for the database, and see that its tables are those of this release. Raises: ConfigError."""
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
-    from rowmill.monitor.database import need_sound_database
-
-    until = time.monotonic() + wait_seconds
-    while True:
-        try:
-            need_sound_database()
-            break
-        except ConfigError as error:
-            if time.monotonic() > until or not any(words in str(error) for words in PASSING):
-                raise
-            time.sleep(1.0)
-    executor = MigrationExecutor(connection)
+    executor = once_answered(lambda: MigrationExecutor(connection), wait_seconds)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise ConfigError("The database's tables are not those of this release. Run `rowmill migrate` first.")
-    connection.close()
 
 
 def need_storage() -> None:
