@@ -6,11 +6,12 @@ from rowmill.contracts import Check
 from rowmill.tabular.load import BLANK
 
 # Both forms that payers' files use. try_strptime knows the calendar: 02/30/2020 is no date. The pattern comes first
-# because try_strptime alone takes one-digit years and trailing blanks.
+# because try_strptime alone takes one-digit years and trailing blanks. Midnight behind a day is how many programs write a
+# day that they keep as a point in time; any other hour is no date.
 AS_DATE = (
     "coalesce("
-    "CASE WHEN regexp_full_match(trim({column}), '\\d{4}-\\d{2}-\\d{2}') "
-    "THEN try_strptime(trim({column}), '%Y-%m-%d') END, "
+    "CASE WHEN regexp_full_match(trim({column}), '\\d{4}-\\d{2}-\\d{2}([ T]00:00(:00(\\.0+)?)?)?') "
+    "THEN try_strptime(trim({column})[:10], '%Y-%m-%d') END, "
     "CASE WHEN regexp_full_match(trim({column}), '\\d{1,2}/\\d{1,2}/\\d{4}') "
     "THEN try_strptime(trim({column}), '%m/%d/%Y') END)"
 )

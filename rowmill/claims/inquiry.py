@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 
@@ -21,6 +22,8 @@ FIELDS = (
     "patient_account_number",
 )
 DATE_FORMS = ("%Y-%m-%d", "%m/%d/%Y")
+# A day kept as a point in time, as data frames and databases write it.
+_MIDNIGHT = re.compile(r"(?<=^\d{4}-\d\d-\d\d)[ T]00:00(:00(\.0+)?)?$", re.ASCII)
 
 
 def read_inquiry(transaction: str, cells: Mapping[str, str]) -> Inquiry:
@@ -45,9 +48,10 @@ def read_inquiry(transaction: str, cells: Mapping[str, str]) -> Inquiry:
 
 def _read_date(column: str, text: Mapping[str, str]) -> date | None:
     """Read a date in one of the two agreed forms, None where the cell is blank."""
+    day = _MIDNIGHT.sub("", text[column])
     for form in DATE_FORMS:
         try:
-            return datetime.strptime(text[column], form).date() if text[column] else None
+            return datetime.strptime(day, form).date() if day else None
         except ValueError:
             continue
     raise InputError(f"{column} is no date as 1980-01-15 or 05/10/1975.", column=column)

@@ -89,3 +89,9 @@ def test_cells_into_an_inquiry() -> None:
     read = read_inquiry(CLAIM_STATUS, {"claim_number": " 00ab-1 ", "date_of_birth": "5/1/1975", "subscriber_id": "007"})
     assert (read.claim_number, read.date_of_birth, read.subscriber_id) == ("00AB-1", date(1975, 5, 1), "007")
     assert read.first_service_on is None
+
+
+@pytest.mark.parametrize("text", ["1980-01-15 00:00:00", "1980-01-15T00:00:00.000000", "1980-01-15"])
+def test_midnight_behind_a_day_is_that_day(text: str) -> None:
+    read = read_inquiry(CLAIM_STATUS, {"claim_number": "A1", "date_of_birth": text})
+    assert read.date_of_birth == date(1980, 1, 15)
