@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from rest_framework import exceptions, serializers
@@ -128,6 +129,13 @@ def _problem_of(error: Exception) -> Response:
         return _problem(413, "too_large", "The request is larger than this address takes.")
     if isinstance(error, SuspiciousOperation):
         return _problem(400, "unreadable_body", "The request cannot be read.")
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("database down", error=type(error).__name__)
+        response = _problem(
+            503, "database_down", "The database does not answer. Try again; repeat a POST with its Idempotency-Key."
+        )
+        response["Retry-After"] = "5"
+        return response
     log.error("unforeseen", exc_info=error)
     return _problem(500, "server_error", "Something here went wrong. The log has it under the request's id.")
 

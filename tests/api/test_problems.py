@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
 from rest_framework.test import APIClient, APIRequestFactory
 
 from rowmill import errors
@@ -41,6 +42,7 @@ def problem_of(error: Exception):
         (errors.ChildError(), 500, "server_error"),
         (errors.ConfigError("secret path"), 500, "server_error"),
         (ValueError("a cell's value"), 500, "server_error"),
+        (OperationalError("a cell's value"), 503, "database_down"),
         (RequestDataTooBig(), 413, "too_large"),
     ],
 )

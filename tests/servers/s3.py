@@ -49,9 +49,9 @@ class S3:
     """One server."""
 
     def __init__(
-        self, program: Literal["moto", "rclone"] = "rclone", *, host: str = "127.0.0.1", dir_cache: str = "0"
+        self, program: Literal["moto", "rclone"] = "rclone", *, host: str = "127.0.0.1", dir_cache: str = "24h"
     ) -> None:
-        """`dir_cache`: for how long rclone trusts its list of a folder; at "0" it can lock itself up under many at once."""
+        """`dir_cache`: for how long rclone trusts its list of a folder; at "0" it locks itself up under many at once."""
         self.program = program
         self.dir_cache = dir_cache
         self.host = host
