@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 import engine  # noqa: E402
+
 from tests.servers.postgres import Postgres  # noqa: E402
 
 SIZES = (10_000, 100_000, 1_000_000)
