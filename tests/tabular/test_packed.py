@@ -212,8 +212,9 @@ BOMBS: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     "one-tag": (lambda: just_below(b"a", 100_000_000, TOP + b'<row r="'), {"workbook-too-heavy"}),
     "one-row": (lambda: just_below(b"<c><v>1</v></c>", 2_000_000, TOP + b"<row>"), {"workbook-damaged"}),
     "many-texts": (
-        lambda: just_below(b"<si><t>a</t></si>", 15_000_000, f'<sst xmlns="{MAIN}">'.encode(), STRINGS),
-        {"workbook-too-heavy"},
+        # Texts lie on disk: the part is read to its end, where its sum is found to be wrong.
+        lambda: just_below(b"<si><t>a</t></si>", 3_000_000, f'<sst xmlns="{MAIN}">'.encode(), STRINGS),
+        {"workbook-too-heavy", "archive-damaged"},
     ),
     "many-sheets": (
         lambda: bomb(
@@ -246,11 +247,13 @@ BOMBS: dict[str, tuple[Callable[[], bytes], set[str]]] = {
 }
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from rowmill.tabular.inspect import inspect_table
 found = inspect_table(Path(sys.argv[1]), (), {})
-print(json.dumps([[f.code for f in found.findings], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+# Not getrusage: across an exec its peak is that of the process that forked.
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([[f.code for f in found.findings], int(peak) * 1024]))
 """
 
 
