@@ -9,7 +9,7 @@ from fan_out import echo_payer
 from virtual import Costs, Trial
 
 ROWS = 5_000
-CALIBRATION = Trial("calibration", 3_000, 1_000, 0, 0.05)
+CALIBRATION = Trial("calibration", 10_000, 1_000, 0, 0.05)
 
 
 class Real:

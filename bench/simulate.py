@@ -33,8 +33,10 @@ set_up_django()
 
 from virtual import Costs, Model, PayerModel, Plan, Trial  # noqa: E402
 
-COSTS = {"sqlite": Costs(lanes=1), "postgres": Costs(lanes=8)}
-RESULT_BYTES = 900
+COSTS = {
+    "sqlite": Costs(0.007, 0.0021, 0.00002, 0.00054, 0.006, 0.7, 1),
+    "postgres": Costs(0.007, 0.0021, 0.00002, 0.00054, 0.006, 0.7, 8),
+}
 SHARES = (0.35, 0.25, 0.15, 0.12, 0.08, 0.05)
 ADVICE = {
     "calls in flight": "more calls in flight: ask the payer, raise the account's limit; more workers change nothing",
@@ -147,16 +149,19 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
         f"{options.workers} workers, Postgres": replace_options(options, database="postgres"),
         "the same, 1,000 in flight": replace_options(options, database="postgres", in_flight=1000),
         "the same, calls of 50 ms": replace_options(options, database="postgres", in_flight=1000, latency=0.05),
+        "4 workers, calls of 50 ms": replace_options(
+            options, database="postgres", in_flight=1000, latency=0.05, workers=4
+        ),
     }
     told: dict[str, Any] = {}
-    print(f"{'rows':>14}  {'results':>9}  " + "  ".join(f"{way:<34}" for way in ways))
+    print(f"{'rows':>14}  " + "  ".join(f"{way:<34}" for way in ways))
     for rows in (10**5, 10**6, 10**7, 10**8, 10**9):
         cells = []
         for way, chosen in ways.items():
             found = forecast(plan_of(chosen, rows), options.exact)
             told.setdefault(way, {})[str(rows)] = [round(found.seconds), found.bottleneck]
             cells.append(f"{words(found.seconds):>12} ({found.bottleneck})")
-        print(f"{rows:>14,}  {rows * RESULT_BYTES / 1e9:>6,.1f} GB  " + "  ".join(f"{cell:<34}" for cell in cells))
+        print(f"{rows:>14,}  " + "  ".join(f"{cell:<34}" for cell in cells))
     print("\nWhat helps:")
     for part in sorted({told[way][size][1] for way in told for size in told[way]}):
         print(f"  {part:<18}{ADVICE[part]}")

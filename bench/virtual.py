@@ -134,7 +134,7 @@ class Door:
         self.calls = 0
         self.done = 0
         self.ends: list[float] = []
-        self._most = max(payer.per_minute / 10, 1.0)
+        self._most = max(payer.per_minute / 100, 1.0)
         self._tokens, self._at, self._due = self._most, 0.0, False
 
     def ask(self, core: Station, cpu: float, then: Callable[[], None]) -> None:
