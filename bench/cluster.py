@@ -12,7 +12,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -94,23 +93,6 @@ class Cluster:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-
-    def use_payer(self, payer: Any, in_flight: int) -> None:
-        """Have one payer account, with this many calls in flight."""
-        from rowmill.claims.credentials import save_account
-        from rowmill.models import PayerAccount
-
-        PayerAccount.objects.all().delete()
-        values = {"payer": "UHC", "base_url": payer.base_url, "token_url": payer.token_url, "client_id": "bench"}
-        save_account(self.caller, PayerAccount(), values | {"client_secret": "bench", "in_flight": in_flight})
-
-    def submit(self, rows: int, name: str, kind: str = "claim_status") -> Any:
-        """Take a claims file in and make its job."""
-        from rowmill.claims.intake import take_claims_file
-
-        head = "claim_number,first_name,last_name,date_of_birth,subscriber_id\n"
-        lines = (f"SIMP{name}D{n},Jordan,Sample,1980-01-15,SIM000123456\n" for n in range(rows))
-        return take_claims_file(self.caller, f"{name}.csv", [(head + "".join(lines)).encode()], {}, kind=kind).job
 
 
 @contextlib.contextmanager

@@ -128,20 +128,20 @@ class Bench:
 
     def engine(self) -> float:
         """Submit a job and let the embedded runner work it off."""
+        from steps import wait_for
+
         from rowmill.jobs.runner import Runner
         from rowmill.jobs.submit import submit_job
-        from rowmill.models import Job, Result
+        from rowmill.models import Result
 
         upload = self.ready_upload()
         runner = Runner(self.concurrency or None)
         runner.start()
         begun = time.perf_counter()
         job = submit_job(upload, None, {})
-        while (state := Job.objects.values_list("state", flat=True).get(pk=job.pk)) in ("PENDING", "PROCESSING"):
-            time.sleep(0.02)
+        wait_for(job)
         taken = time.perf_counter() - begun
         runner.stop()
-        assert state == "COMPLETED", state
         assert Result.objects.filter(job=job, outcome="ok").count() == self.rows
         return taken
 

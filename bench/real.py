@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from fan_out import echo_payer
+from steps import submit_claims, use_payer, wait_for
 from virtual import Costs, Trial
 
 ROWS = 5_000
@@ -103,36 +104,25 @@ class Real:
 
     # ------------------------------------------------------------------------------------ whole runs
 
-    def submit(self, rows: int, in_flight: int = 10) -> Any:
+    def submit(self, rows: int) -> Any:
         """Take a claims file in and make its job, without a runner."""
-        from rowmill.claims.intake import take_claims_file
-
         self.made += 1
-        head = "claim_number,first_name,last_name,date_of_birth,subscriber_id\n"
-        lines = (f"SIMP{self.made}D{n},Jordan,Sample,1980-01-15,SIM000123456\n" for n in range(rows))
-        data = (head + "".join(lines)).encode()
-        return take_claims_file(self.caller, f"bench-{self.made}.csv", [data], {}).job
+        return submit_claims(self.caller, rows, f"R{self.made}R")
 
     def run(self, trial: Trial) -> float:
         """Work a job off by the embedded runner. Gives the seconds from its start to the end of the job."""
-        from rowmill.claims.credentials import save_account
         from rowmill.jobs.runner import Runner
-        from rowmill.models import Job, PayerAccount, Result
+        from rowmill.models import Result
 
         with echo_payer(trial.latency) as payer:
-            PayerAccount.objects.all().delete()
-            values = {"payer": "UHC", "base_url": payer.base_url, "token_url": payer.token_url, "client_id": "bench"}
-            values |= {"client_secret": "bench", "in_flight": trial.in_flight, "calls_per_minute": trial.per_minute}
-            save_account(self.caller, PayerAccount(), values)
+            use_payer(self.caller, payer, trial.in_flight, trial.per_minute)
             job = self.submit(trial.rows)
             runner = Runner(self.threads)
             begun = time.perf_counter()
             runner.start()
-            while (state := Job.objects.values_list("state", flat=True).get(pk=job.pk)) in ("PENDING", "PROCESSING"):
-                time.sleep(0.02)
+            wait_for(job)
             seconds = time.perf_counter() - begun
             runner.stop()
-            assert state == "COMPLETED", state
             assert Result.objects.filter(job=job, outcome="ok").count() == trial.rows
             return seconds
 

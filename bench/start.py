@@ -15,16 +15,15 @@ import time
 
 from cluster import Cluster, cluster
 from fan_out import echo_payer
+from steps import submit_claims, use_payer, wait_for
 
 
 def first_row(made: Cluster, name: str) -> float:
     """Submit ten rows; gives the seconds from the job's row to its first result, both by the database's clock."""
-    from rowmill.models import Job, Result
+    from rowmill.models import Result
 
-    job = made.submit(10, name)
-    while (state := Job.objects.values_list("state", flat=True).get(pk=job.pk)) in ("PENDING", "PROCESSING"):
-        time.sleep(0.02)
-    assert state == "COMPLETED", state
+    job = submit_claims(made.caller, 10, name)
+    wait_for(job)
     first = Result.objects.filter(job=job).order_by("written_at").values_list("written_at", flat=True)[0]
     job.refresh_from_db()
     return float((first - job.created_at).total_seconds())
@@ -34,13 +33,13 @@ def measure(broker: bool, runs: int) -> tuple[list[float], list[float]]:
     """Measure on a cluster of its own. Shape: (idle, busy), seconds."""
     waits: tuple[list[float], list[float]] = ([], [])
     with cluster(broker=broker) as made, echo_payer(0.1) as payer:
-        made.use_payer(payer, 100)
+        use_payer(made.caller, payer, 100)
         made.start_workers(2, 4)
         first_row(made, "WARM")
         for run in range(runs):
             time.sleep(1.5 + run % 3 * 0.3)
             waits[0].append(first_row(made, f"IDLE{run}"))
-        big = made.submit(200_000, "BIG")
+        big = submit_claims(made.caller, 200_000, "BIG")
         time.sleep(3)
         for run in range(runs):
             time.sleep(1.5 + run % 3 * 0.3)

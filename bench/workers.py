@@ -9,22 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 
 from cluster import Cluster, cluster
 from fan_out import echo_payer, most_in_flight
+from steps import submit_claims, use_payer, wait_for
 
 EACH = 50
 
 
 def measure(made: Cluster, rows: int, name: str) -> float:
     """Work a job off. Gives rows a second in the middle half of the job, by the database's clock."""
-    from rowmill.models import Job, Result
+    from rowmill.models import Result
 
-    job = made.submit(rows, name, "claims_few")
-    while (state := Job.objects.values_list("state", flat=True).get(pk=job.pk)) in ("PENDING", "PROCESSING"):
-        time.sleep(0.1)
-    assert state == "COMPLETED", state
+    job = submit_claims(made.caller, rows, name, "claims_few")
+    wait_for(job)
     assert Result.objects.filter(job=job, outcome="ok").count() == rows
     ends = list(Result.objects.filter(job=job).order_by("written_at").values_list("written_at", flat=True))
     first, last = rows // 4, 3 * rows // 4
@@ -46,7 +44,7 @@ def main() -> None:
     with cluster(broker=True) as made:
         for count in (1, 2, 4):
             with echo_payer(1.0) as payer:
-                made.use_payer(payer, options.in_flight)
+                use_payer(made.caller, payer, options.in_flight)
                 made.start_workers(count, 2)
                 possible = min(EACH * count, options.in_flight)
                 measure(made, possible * 4, f"W{count}W")
