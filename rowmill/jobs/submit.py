@@ -166,6 +166,9 @@ def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | No
     ring_id = new_ring_id()
     with transaction.atomic():
         hold_upload(upload.pk)
+        made = Job.objects.filter(upload=upload).first()
+        if made is not None:  # a sweeper took this request for dead
+            return made
         if not confirmed:
             hold_org(caller.org)  # of the same file sent twice at once, the second sees the first
             _need_new(upload, upload.sha256)

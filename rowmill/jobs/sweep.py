@@ -24,11 +24,12 @@ from rowmill.storage import LocalStorage
 from rowmill.uploads.inspect import claim_upload, inspect_upload, note_lost
 from rowmill.uploads.places import get_storage
 from rowmill.uploads.purge import purge_due_uploads
-from rowmill.uploads.receive import abandon_upload
+from rowmill.uploads.receive import abandon_upload, inspect_lease
 from rowmill.uploads.tidy import clear_scratch, tidy_bytes
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
+UNANSWERED = timedelta(minutes=2)  # from the verdict to its job a request needs a moment
 LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "tmp*")
 LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
@@ -88,7 +89,7 @@ def finish_dead_uploads(*, all_of_them: bool = False) -> None:
     for upload_id in list(due):
         _inspect_again(upload_id)
     for upload in Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None).exclude(intent=None):
-        if all_of_them or (upload.checked_at and upload.checked_at < timezone.now() - DEAD_RECEIVING):
+        if all_of_them or (upload.checked_at and upload.checked_at < timezone.now() - UNANSWERED):
             submit_unanswered(upload)
 
 
@@ -131,10 +132,14 @@ def recover_after_start() -> None:
 
 
 def drop_dead_keys(*, all_of_them: bool = False) -> None:
-    """Let go of Idempotency-Keys whose request died before it made a job."""
+    """Let go of Idempotency-Keys whose request died before it made a job.
+
+    A key is held from the last byte to the job, so no longer than an inspection may take; what a dead one left is
+    inspected again before, and keeps its key.
+    """
     dead = IdempotencyKey.objects.filter(job=None)
     if not all_of_them:
-        dead = dead.filter(created_at__lt=timezone.now() - DEAD_RECEIVING)
+        dead = dead.filter(created_at__lt=timezone.now() - inspect_lease() - UNANSWERED)
     dead.delete()
 
 

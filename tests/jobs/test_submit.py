@@ -1,18 +1,23 @@
-"""The whole door under a race: the same bytes twice at once."""
+"""The whole door under a race and after a death: the same bytes twice at once, a key whose request died."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connections
+from django.utils import timezone
 
-from rowmill.errors import DuplicateFile
+from rowmill.errors import DuplicateFile, StateError
 from rowmill.jobs import submit
-from rowmill.models import Job, Upload
+from rowmill.jobs.sweep import sweep
+from rowmill.models import IdempotencyKey, Job, Upload
 from rowmill.uploads.places import original_key
+from rowmill.uploads.receive import inspect_lease
 from tests.jobs.conftest import table
 
 
@@ -50,3 +55,39 @@ def test_the_same_file_twice_at_once_is_one_job_and_the_other_is_told(alice, set
     assert sorted(Upload.objects.values_list("state", flat=True)) == ["ABORTED", "READY"]
     left = [path for path in Path(django_settings.STORAGE_DIR).rglob("original") if path.is_file()]
     assert left == [Path(django_settings.STORAGE_DIR) / original_key(job.upload)], "no bytes of the other are left"
+
+
+def _post(alice, key: str = "k1"):
+    return submit.take_file(alice, "probe", "probe.csv", table(5), intent={}, idempotency_key=key)
+
+
+def test_a_key_whose_request_died_is_free_once_no_inspection_can_be_under_way(alice):
+    """What a web process leaves that is killed between the last byte and the verdict."""
+    sha256 = hashlib.sha256(b"".join(table(5))).hexdigest()
+    request_hash = submit.hash_request(sha256, "probe", {})
+    IdempotencyKey.objects.create(org=alice.org, user=alice.user, key="k1", request_hash=request_hash)
+    sweep()
+    with pytest.raises(StateError, match="still under way"):
+        _post(alice)
+    IdempotencyKey.objects.update(created_at=timezone.now() - inspect_lease() - timedelta(minutes=3))
+    sweep()
+    made = _post(alice)
+    assert (made.replayed, _post(alice).job, Job.objects.count()) == (False, made.job, 1)
+
+
+def test_a_request_that_was_taken_for_dead_gives_the_job_that_a_sweeper_made(alice, monkeypatch):
+    inspect = submit.inspect_upload
+
+    def inspect_and_freeze(upload: Upload) -> Upload:
+        """Judge it, then stand still until the sweeper has come by."""
+        inspected = inspect(upload)
+        Upload.objects.update(checked_at=timezone.now() - timedelta(minutes=3))
+        sweep()
+        return inspected
+
+    monkeypatch.setattr(submit, "inspect_upload", inspect_and_freeze)
+    made = _post(alice)
+    monkeypatch.undo()
+    assert Job.objects.get() == made.job
+    assert _post(alice).replayed
+
