@@ -96,11 +96,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(*, broker: bool, **settings: str) -> Iterator[Cluster]:
-    """Run a cluster without workers yet."""
+def cluster(*, broker: bool, sync: bool = False, **settings: str) -> Iterator[Cluster]:
+    """Run a cluster without workers yet. `sync`: Postgres waits for its disk."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rowmill-bench-")))
-        postgres = stack.enter_context(Postgres())
+        postgres = stack.enter_context(Postgres(sync=sync))
         url = stack.enter_context(redis_server()).url if broker else ""
         made = Cluster(folder, postgres.new_database(), url, **settings).begin()
         stack.callback(made.stop_workers)
