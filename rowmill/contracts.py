@@ -5,7 +5,7 @@ Nothing here imports Django. A plugin is one file plus one line in `registry`; s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
@@ -446,8 +446,8 @@ class Storage(Protocol):
     def keys(self, prefix: str = "") -> Iterator[str]:
         """List the keys of the same."""
 
-    def clear_unfinished(self, older_than_seconds: float) -> int:
-        """Remove what writers that died left unfinished; gives how many."""
+    def clear_unfinished(self, older_than_seconds: float, spare: Collection[str] = ()) -> int:
+        """Remove what writers that died left unfinished, but the multipart uploads `spare`; gives how many."""
 
     def copies(self) -> Sequence[str]:
         """List the keys of which this machine has a copy in its scratch."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,8 @@ from uuid import uuid4
 
 from rowmill.contracts import Stored
 from rowmill.errors import OutOfSpace
+from rowmill.storage.local_parts import LocalAssembly
+from rowmill.storage.placing import as_out_of_space, move_into_place
 
 _BLOCK_BYTES = 1024 * 1024
 
@@ -38,9 +39,9 @@ class LocalStorage:
         aside = self._incoming / uuid4().hex
         try:
             written = self._write_aside(aside, source)
-            _rename(aside, target)
+            move_into_place(aside, target)
         except OSError as error:
-            raise _as_out_of_space(error) from error
+            raise as_out_of_space(error) from error
         finally:
             aside.unlink(missing_ok=True)
         return written
@@ -66,9 +67,9 @@ class LocalStorage:
             os.fsync(file.fileno())
         size = path.stat().st_size
         try:
-            _rename(path, target)
+            move_into_place(path, target)
         except OSError as error:
-            raise _as_out_of_space(error) from error
+            raise as_out_of_space(error) from error
         return size
 
     def open(self, key: str) -> BinaryIO:
@@ -127,8 +128,12 @@ class LocalStorage:
         """List the same with size and time; what goes meanwhile is left out."""
         return (found for key in self.keys(prefix) if (found := self.stat(key)) is not None)
 
-    def clear_unfinished(self, older_than_seconds: float) -> int:
-        """Remove what writers that died left half written; gives how many files went."""
+    def assembly(self) -> LocalAssembly:
+        """Give how files are put together here."""
+        return LocalAssembly(self._path, self._need_room)
+
+    def clear_unfinished(self, older_than_seconds: float, spare: Collection[str] = ()) -> int:
+        """Remove what writers that died left half written; gives how many files went. Nothing here has a token."""
         return self.clear_incoming(older_than_seconds, time.time())
 
     def copies(self) -> Sequence[str]:
@@ -164,30 +169,3 @@ class LocalStorage:
         if not parts or key.startswith("/") or key != "/".join(parts) or {"..", "."} & set(parts):
             raise ValueError(f"not a storage key: {key!r}")
         return self.root.joinpath(*parts)
-
-
-def _rename(source: Path, target: Path) -> None:
-    """Put a synced file in place and sync the folder, so that a power cut keeps it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        source.replace(target)
-    except OSError as error:
-        if error.errno != 18:  # another file system: copy, then rename there
-            raise
-        beside = target.with_name(target.name + "." + uuid4().hex)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(source, beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(target)
-            source.unlink()
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _as_out_of_space(error: OSError) -> Exception:
-    """Turn "no space left" and "over quota" into OutOfSpace."""
-    return OutOfSpace() if error.errno in {28, 122} else error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from rowmill.contracts import Stored
 from rowmill.errors import ConfigError, StorageFault
 from rowmill.storage.s3_faults import told_in_words
+from rowmill.storage.s3_parts import BucketAssembly, md5_of
 from rowmill.storage.scratch import Scratch
 from rowmill.storage.url import Place
 
@@ -72,14 +72,14 @@ class S3Storage:
 
     def _put(self, key: str, path: Path) -> int:
         """Send a file, whole or in parts, and see that all of it is there."""
-        name, size = self._name(key), path.stat().st_size
+        name, size = self.name_of(key), path.stat().st_size
         with path.open("rb") as file:
             about = {_HASH: hashlib.file_digest(file, "sha256").hexdigest()}
         with told_in_words(key), path.open("rb") as file:
             if size <= self.part_bytes:
                 body = file.read()
                 self.client.put_object(
-                    Bucket=self.place.bucket, Key=name, Body=body, ContentMD5=_md5(body), Metadata=about
+                    Bucket=self.place.bucket, Key=name, Body=body, ContentMD5=md5_of(body), Metadata=about
                 )
             else:
                 self._put_parts(name, file, size, about)
@@ -96,28 +96,19 @@ class S3Storage:
         parts = []
         try:
             for number, body in enumerate(iter(lambda: file.read(part_bytes), b""), 1):
-                told = self.client.upload_part(**where, PartNumber=number, Body=body, ContentMD5=_md5(body))
+                told = self.client.upload_part(**where, PartNumber=number, Body=body, ContentMD5=md5_of(body))
                 parts.append({"PartNumber": number, "ETag": told["ETag"]})
             self.client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
         except BaseException:
-            self._take_back(where)
+            self.assembly().give_up(self.key_of(name), where["UploadId"])
             raise
-
-    def _take_back(self, where: dict[str, str]) -> bool:
-        """Give up a multipart upload; the sweep gets what this cannot."""
-        try:
-            with told_in_words():
-                self.client.abort_multipart_upload(**where)
-        except (StorageFault, OSError):
-            return False
-        return True
 
     # -------------------------------------------------------------------------------------------- read
 
     def open(self, key: str) -> BinaryIO:
         """Open for reading as it comes. Raises: FileNotFoundError."""
         with told_in_words(key):
-            answer = self.client.get_object(Bucket=self.place.bucket, Key=self._name(key))
+            answer = self.client.get_object(Bucket=self.place.bucket, Key=self.name_of(key))
         return cast(BinaryIO, io.BufferedReader(_Body(answer["Body"]), _BLOCK_BYTES))
 
     def hold(self, key: str, sha256: str = "") -> AbstractContextManager[Path]:
@@ -126,7 +117,7 @@ class S3Storage:
 
     def _blocks(self, key: str) -> Iterator[bytes]:
         """Read an object to its end; where the line breaks, go on from there, in the same object only."""
-        name, seen, etag, size = self._name(key), 0, "", -1
+        name, seen, etag, size = self.name_of(key), 0, "", -1
         for attempt in range(_RESUMES + 1):
             more = {"Range": f"bytes={seen}-", "IfMatch": etag} if seen else {}
             with told_in_words(key):
@@ -148,7 +139,7 @@ class S3Storage:
         """Ask for an object's size, time and hash."""
         try:
             with told_in_words(key):
-                told = self.client.head_object(Bucket=self.place.bucket, Key=self._name(key))
+                told = self.client.head_object(Bucket=self.place.bucket, Key=self.name_of(key))
                 return Stored(key, told["ContentLength"], told["LastModified"], told.get("Metadata", {}).get(_HASH, ""))
         except FileNotFoundError:
             return None
@@ -167,7 +158,7 @@ class S3Storage:
 
     def listing(self, prefix: str = "") -> Iterator[Stored]:
         """List the object or the folder `prefix`."""
-        start = self._name(prefix) if prefix else self.place.prefix
+        start = self.name_of(prefix) if prefix else self.place.prefix
         folder = f"{start}/" if start else ""
         more: dict[str, str] = {}
         while True:
@@ -175,7 +166,7 @@ class S3Storage:
                 page = self.client.list_objects_v2(Bucket=self.place.bucket, Prefix=start, **more)
             for found in page.get("Contents", ()):
                 if found["Key"] == start or found["Key"].startswith(folder):
-                    yield Stored(self._key(found["Key"]), found["Size"], found["LastModified"])
+                    yield Stored(self.key_of(found["Key"]), found["Size"], found["LastModified"])
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -190,7 +181,7 @@ class S3Storage:
         """Remove the object and this machine's copy; no error where there is none."""
         self.scratch.drop(key)
         with told_in_words(key):
-            self.client.delete_object(Bucket=self.place.bucket, Key=self._name(key))
+            self.client.delete_object(Bucket=self.place.bucket, Key=self.name_of(key))
 
     def delete_under(self, prefix: str) -> int:
         """Remove a folder's objects and copies; gives how many objects went."""
@@ -201,22 +192,16 @@ class S3Storage:
         self.scratch.drop_under(prefix)
         return gone
 
-    def clear_unfinished(self, older_than_seconds: float) -> int:
-        """Give up the multipart uploads of writers that died; gives how many."""
-        gone, more = 0, {"Prefix": self.place.prefix + "/"} if self.place.prefix else {}
-        while True:
-            with told_in_words():
-                try:
-                    page = self.client.list_multipart_uploads(Bucket=self.place.bucket, **more)
-                except self.client.exceptions.NoSuchUpload:  # rclone, where there is none at all
-                    return gone
-            for found in page.get("Uploads", ()):
-                if datetime.now(UTC) - found["Initiated"] > timedelta(seconds=older_than_seconds):
-                    where = {"Bucket": self.place.bucket, "Key": found["Key"], "UploadId": found["UploadId"]}
-                    gone += self._take_back(where)
-            if not page.get("IsTruncated"):
-                return gone
-            more |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+    def clear_unfinished(self, older_than_seconds: float, spare: Collection[str] = ()) -> int:
+        """Give up the multipart uploads of writers that died, but those with a token in `spare`; gives how many."""
+        oldest = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+        assembly = self.assembly()
+        dead = [found for found in assembly.unfinished() if found.begun_at < oldest and found.token not in spare]
+        return sum(assembly.give_up(found.key, found.token) for found in dead)
+
+    def assembly(self) -> BucketAssembly:
+        """Give how files are put together here."""
+        return BucketAssembly(self)
 
     def copies(self) -> Sequence[str]:
         """List the keys that scratch has a copy of."""
@@ -240,14 +225,14 @@ class S3Storage:
                 self._client, self._client_pid = _make_client(self.place, self._config), os.getpid()
             return self._client
 
-    def _name(self, key: str) -> str:
+    def name_of(self, key: str) -> str:
         """Give the object's name in the bucket. Raises: ValueError for what is no key."""
         parts = PurePosixPath(key).parts
         if not parts or key.startswith("/") or key != "/".join(parts) or {"..", "."} & set(parts):
             raise ValueError(f"not a storage key: {key!r}")
         return f"{self.place.prefix}/{key}" if self.place.prefix else key
 
-    def _key(self, name: str) -> str:
+    def key_of(self, name: str) -> str:
         """Give the key of a name in the bucket."""
         return name[len(self.place.prefix) + 1 :] if self.place.prefix else name
 
@@ -273,11 +258,6 @@ class _Body(io.RawIOBase):
         """Let go of the connection."""
         self._body.close()
         super().close()
-
-
-def _md5(body: bytes) -> str:
-    """Give the checksum that every S3-compatible server knows; it guards against a broken line, not against people."""
-    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
 def _make_config(place: Place, *, patient: bool) -> Config:

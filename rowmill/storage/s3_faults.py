@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from rowmill.errors import ObjectChanged, OutOfSpace, StorageFault
 
-_GONE = {"NoSuchKey", "404", "NotFound"}
+_GONE = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
 _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "507", "EntityTooLarge"}
 _WORDS = {
     "NoSuchBucket": "The storage has no such bucket. Make it, or correct ROWMILL_STORAGE_URL.",
