@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import TransferSpeedColumn as Speed
 
 CONSOLE = Console(stderr=True, highlight=False)
@@ -17,13 +25,31 @@ HINTS = {  # what the API's words cannot know: how it is done from here
 }
 
 
+class Bar:
+    """How far a file has been sent, with speed and time left."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def begin_at(self, count: int) -> None:
+        """Begin with what was sent before: it says nothing about the speed."""
+        self._progress.reset(self._task, completed=count)
+
+    def advance(self, count: int) -> None:
+        """Go on; back where what was sent did not arrive."""
+        self._progress.advance(self._task, count)
+
+    def say(self, words: str) -> None:
+        """Say beside the bar what is waited for."""
+        self._progress.update(self._task, words=words)
+
+
 @contextmanager
-def upload_bar(size_bytes: int) -> Iterator[Callable[[int], None]]:
+def upload_bar(size_bytes: int) -> Iterator[Bar]:
     """Show how far a file has been sent."""
     columns = (TextColumn("Uploading"), BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=CONSOLE) as progress:
-        task = progress.add_task("upload", total=size_bytes)
-        yield lambda count: progress.advance(task, count)
+    with Progress(*columns, TextColumn("{task.fields[words]}"), console=CONSOLE) as progress:
+        yield Bar(progress, progress.add_task("upload", total=size_bytes, words=""))
 
 
 @contextmanager
@@ -70,3 +96,9 @@ def print_problem(problem: dict[str, Any], sentence: str) -> None:
         CONSOLE.print(hint)
     for finding in problem.get("findings", [])[:20]:
         CONSOLE.print(f"  {finding['message']} {finding.get('mend', '')}")
+
+
+def print_stop(words: str) -> None:
+    """Print what an upload that stopped has left behind, and how it goes on."""
+    if words:
+        CONSOLE.print(words)

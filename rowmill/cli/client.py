@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import aiohttp
 import typer
 
 from rowmill.errors import RowmillError
 
+if TYPE_CHECKING:
+    from rowmill.cli.sending import Sender
+
 POLL_SECONDS = 1.0
 FINAL = {"COMPLETED", "FAILED", "CANCELLED"}
 UPLOAD_PATHS = {"claim_status": "/api/v1/claims/bulk/upload/"}
+TOKEN_PATH = "/api/v1/auth/token/"  # noqa: S105
+STOPPED_BY_PERSON = 130
+MAY_GO_ON = {401, 429, 500, 502, 503, 504, 507}  # what is no fault of the file: what is there of it can be used
 
 
 class Refused(RowmillError):
@@ -24,10 +34,11 @@ class Refused(RowmillError):
 
     code = "refused"
 
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+    def __init__(self, status: int, problem: dict[str, Any], retry_after: str = "") -> None:
         super().__init__(str(problem.get("detail") or problem.get("title") or f"The server answered {status}."))
         self.status = status
         self.problem = problem
+        self.retry_after_seconds = float(retry_after) if retry_after.isdigit() else 0.0
 
 
 class _Counting(io.BufferedReader):
@@ -44,53 +55,105 @@ class _Counting(io.BufferedReader):
         return data
 
 
+@dataclass
+class Person:
+    """Who signs in, and their access token, which lives for minutes: a large file or a long job takes more than one."""
+
+    token: str = ""
+    email: str = ""
+    password: str = field(default="", repr=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    async def renew(self, session: aiohttp.ClientSession, stale: str) -> bool:
+        """Get a new token in place of one that the server no longer takes. Gives False without a password for it."""
+        async with self._turn:
+            if self.token != stale:
+                return True
+            if not self.password:
+                return False
+            person = {"email": self.email, "password": self.password}
+            async with session.post(TOKEN_PATH, json=person) as answer:
+                await _need_good(answer)
+                self.token = str((await answer.json())["access"])
+            return True
+
+
 class Client:
-    """Talks to one Rowmill with one access token."""
+    """Talks to one Rowmill for one person."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, person: Person) -> None:
         self._session = session
+        self._person = person
 
-    async def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """Make a call. Shape: parsed JSON, or bytes. Raises: Refused."""
-        async with self._session.request(method, path, **arguments) as answer:
-            parsed = await answer.json() if "json" in answer.content_type else await answer.read()
-            if answer.status >= 400:
-                raise Refused(answer.status, parsed if isinstance(parsed, dict) else {})
-            return parsed
+    async def call(self, method: str, path: str, *, form: Callable[[], Any] | None = None, **arguments: Any) -> Any:
+        """Make a call, once more with a new token where the old one has run out. `form` makes its body anew each time.
+
+        Shape: parsed JSON, or bytes. Raises: Refused.
+        """
+        try:
+            return await self._call(method, path, form, arguments)
+        except Refused as refused:
+            if refused.status != 401 or not await self._person.renew(self._session, refused.details["token"]):
+                raise
+        return await self._call(method, path, form, arguments)
+
+    async def _call(self, method: str, path: str, form: Callable[[], Any] | None, arguments: dict[str, Any]) -> Any:
+        """Make a call with the token that there is now."""
+        body = {"data": form()} if form else {}
+        token = self._person.token
+        async with self._session.request(method, path, headers=self._headers(), **body, **arguments) as answer:
+            await _need_good(answer, token)
+            return await answer.json() if "json" in answer.content_type else await answer.read()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._person.token}"} if self._person.token else {}
 
     async def send_file(
         self, path: str, file: Path, fields: dict[str, str], seen: Callable[[int], None]
     ) -> dict[str, Any]:
         """Post a file as multipart."""
-        form = aiohttp.FormData(fields)
-        form.add_field("file", _Counting(file, seen), filename=file.name, content_type="application/octet-stream")
-        answer: dict[str, Any] = await self.call("POST", path, data=form)
+
+        def form() -> aiohttp.FormData:
+            made = aiohttp.FormData(fields)
+            made.add_field("file", _Counting(file, seen), filename=file.name, content_type="application/octet-stream")
+            return made
+
+        answer: dict[str, Any] = await self.call("POST", path, form=form)
         return answer
 
     async def save(self, path: str, out: Path) -> int:
         """Stream an answer into a file. Gives its bytes."""
-        async with self._session.get(path) as answer:
-            if answer.status >= 400:
-                raise Refused(answer.status, await answer.json())
+        async with self._session.get(path, headers=self._headers()) as answer:
+            await _need_good(answer)
             with out.open("wb") as target:
                 async for block in answer.content.iter_chunked(1 << 16):
                     target.write(block)
                 return target.tell()
 
 
+async def _need_good(answer: aiohttp.ClientResponse, token: str = "") -> None:
+    """Raises: Refused, with the problem and the token that was refused."""
+    if answer.status >= 400:
+        parsed = await answer.json() if "json" in answer.content_type else {}
+        refused = Refused(
+            answer.status, parsed if isinstance(parsed, dict) else {}, answer.headers.get("Retry-After", "")
+        )
+        refused.details["token"] = token
+        raise refused
+
+
 @asynccontextmanager
-async def open_client(url: str, token: str = "") -> AsyncIterator[Client]:
-    """Open a client for a server's address."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+async def open_client(url: str, person: Person | str = "") -> AsyncIterator[Client]:
+    """Open a client for a server's address, for a person or with a bare token."""
     limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
-    async with aiohttp.ClientSession(base_url=url.rstrip("/") + "/", headers=headers, timeout=limit) as session:
-        yield Client(session)
+    async with aiohttp.ClientSession(base_url=url.rstrip("/") + "/", timeout=limit) as session:
+        yield Client(session, Person(token=person) if isinstance(person, str) else person)
 
 
 async def sign_in(url: str, email: str, password: str) -> str:
     """Get an access token."""
     async with open_client(url) as client:
-        answer = await client.call("POST", "/api/v1/auth/token/", json={"email": email, "password": password})
+        answer = await client.call("POST", TOKEN_PATH, json={"email": email, "password": password})
         return str(answer["access"])
 
 
@@ -104,8 +167,31 @@ async def follow(client: Client, job_id: str, shown: Callable[[dict[str, Any]], 
         await asyncio.sleep(POLL_SECONDS)
 
 
+@dataclass
+class Wanted:
+    """What the command was asked for."""
+
+    file: Path
+    url: str
+    kind: str
+    person: Person
+    out: Path
+    options: dict[str, str]
+    wait: bool = False
+    resumable: bool = False
+    parallel: int = 4
+    abandon: bool = False
+    from_stdin: bool = False
+    sender: Sender | None = None
+
+
 def upload(
-    file: Annotated[Path, typer.Argument(help="The file to send.", exists=True, dir_okay=False, readable=True)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The file to send; - is standard input.", exists=True, dir_okay=False, readable=True, allow_dash=True
+        ),
+    ],
     url: Annotated[str, typer.Option(help="Address of the Rowmill.", envvar="ROWMILL_URL")] = "http://127.0.0.1:8000",
     kind: Annotated[str, typer.Option(help="What a row means.")] = "claim_status",
     sheet: Annotated[str, typer.Option(help="The sheet of a workbook; else the first one with data.")] = "",
@@ -115,59 +201,114 @@ def upload(
     wait: Annotated[bool, typer.Option(help="Wait until the job has ended and save its results.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to save the results.")] = None,
     confirm_duplicate: Annotated[bool, typer.Option(help="Run it even if the same file came within a day.")] = False,
+    resumable: Annotated[
+        bool, typer.Option("--resumable", help="Send in chunks, whatever the size. Files above 8 MiB are anyway.")
+    ] = False,
+    parallel: Annotated[int, typer.Option(help="Chunks on the way at a time.", min=1, max=16)] = 4,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Send nothing; drop what an earlier run left unfinished.")
+    ] = False,
 ) -> None:
     """Send a file and start its job. With `--wait`, follow it and save a result for every row.
 
-    Exit: 0 done, 1 the file was refused or the job failed, 2 wrong usage or no connection.
+    A large file goes up in chunks. After a break, or Ctrl-C, run the same command again: it goes on where it stopped.
+
+    Exit: 0 done, 1 the file was refused or the job failed, 2 wrong usage or no connection, 130 stopped by Ctrl-C.
     """
     if kind not in UPLOAD_PATHS:
         raise typer.BadParameter(f"--kind takes {', '.join(UPLOAD_PATHS)}.")
     if not token and not email:
         raise typer.BadParameter("Give --token, or --email to sign in.")
+    from_stdin = str(file) == "-"
+    if from_stdin and (resumable or abandon):
+        raise typer.BadParameter("Standard input cannot be read a second time, so it is not resumable. Name a file.")
     if not token and not password:
         password = typer.prompt("Password", hide_input=True)
-    target = out or file.with_name(f"{file.stem}-results.csv")
-    try:
-        code = asyncio.run(_upload(file, url, kind, token, (email, password), wait, target, confirm_duplicate, sheet))
-    except aiohttp.ClientError as error:
-        typer.echo(
-            f"rowmill: no connection to {url} ({type(error).__name__}). Is `rowmill up` running there?", err=True
-        )
-        code = 2
+    options = {"confirm_duplicate": "true"} if confirm_duplicate else {}
+    options |= {"sheet": sheet} if sheet else {}
+    person = Person("", email, password) if not token else Person(token)
+    with _readable(file) as path:
+        target = out or (Path("stdin-results.csv") if from_stdin else file.with_name(f"{file.stem}-results.csv"))
+        wanted = Wanted(path, url, kind, person, target, options, wait, resumable, parallel, abandon, from_stdin)
+        code = _run(wanted)
     raise typer.Exit(code)
 
 
-async def _upload(
-    file: Path,
-    url: str,
-    kind: str,
-    token: str,
-    person: tuple[str, str],
-    wait: bool,
-    out: Path,
-    confirm: bool,
-    sheet: str,
-) -> int:
-    """Send, follow, save; print what happens."""
-    from rowmill.cli.bars import job_bar, print_problem, upload_bar
+@contextmanager
+def _readable(file: Path) -> Iterator[Path]:
+    """Give a path that can be read twice: standard input is copied to a file that goes away again."""
+    if str(file) != "-":
+        yield file
+        return
+    typer.echo("Standard input is not resumable: if this stops, send it again from its start.", err=True)
+    with tempfile.TemporaryDirectory(prefix="rowmill-upload-") as folder:
+        path = Path(folder) / "stdin.csv"
+        with path.open("wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy, 1 << 20)
+        yield path
+
+
+def _run(wanted: Wanted) -> int:
+    """Do what was asked for. Gives the exit code; whatever stops it is told in words."""
+    from rowmill.cli.bars import print_problem, print_stop
 
     try:
-        token = token or await sign_in(url, *person)
-        async with open_client(url, token) as client:
-            with upload_bar(file.stat().st_size) as seen:
-                fields = {"confirm_duplicate": "true"} if confirm else {}
-                if sheet:
-                    fields["sheet"] = sheet
-                job = await client.send_file(UPLOAD_PATHS[kind], file, fields, seen)
-            typer.echo(f"Job {job['id']}: {job['total_rows']:,} rows.")
-            if not wait:
-                return 0
-            with job_bar(job["total_rows"]) as shown:
-                last = await follow(client, job["id"], shown)
-            await client.save(f"/api/v1/claims/csv-jobs/{job['id']}/results/", out)
+        return asyncio.run(_upload(wanted))
     except Refused as refused:
         print_problem(refused.problem, str(refused))
-        return 1
+        code = 1
+        if refused.status not in MAY_GO_ON:
+            return code
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        code = STOPPED_BY_PERSON
+    except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        typer.echo(
+            f"rowmill: no connection to {wanted.url} ({type(error).__name__}). Is `rowmill up` running there?", err=True
+        )
+        code = 2
+    if wanted.sender is not None and not wanted.from_stdin:
+        print_stop(wanted.sender.left())
+    return code
+
+
+async def _upload(wanted: Wanted) -> int:
+    """Send, follow, save; print what happens."""
+    from rowmill.cli.bars import job_bar
+
+    person = wanted.person
+    if not person.token:
+        person.token = await sign_in(wanted.url, person.email, person.password)
+    async with open_client(wanted.url, person) as client:
+        job = await _send(client, wanted)
+        if job is None:
+            return 0
+        typer.echo(f"Job {job['id']}: {job['total_rows']:,} rows.")
+        if not wanted.wait:
+            return 0
+        with job_bar(job["total_rows"]) as shown:
+            last = await follow(client, job["id"], shown)
+        await client.save(f"/api/v1/claims/csv-jobs/{job['id']}/results/", wanted.out)
     counts = " · ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in last["outcomes"].items() if count)
-    typer.echo(f"{last['status']}: {counts}. Results in {out}")
+    typer.echo(f"{last['status']}: {counts}. Results in {wanted.out}")
     return 0 if last["status"] == "COMPLETED" else 1
+
+
+async def _send(client: Client, wanted: Wanted) -> dict[str, Any] | None:
+    """Send the file through the door that fits it. Gives the job; None where there is none to follow."""
+    from rowmill.cli.bars import upload_bar
+    from rowmill.cli.sending import RESUMABLE_BYTES, Sender, await_job
+
+    size = wanted.file.stat().st_size
+    if not (wanted.resumable or wanted.abandon or size > RESUMABLE_BYTES):
+        with upload_bar(size) as bar:
+            return await client.send_file(UPLOAD_PATHS[wanted.kind], wanted.file, wanted.options, bar.advance)
+    with upload_bar(size) as bar:
+        sender = Sender(client, wanted.file, {"kind": wanted.kind, **wanted.options}, wanted.parallel, bar)
+        if wanted.abandon:
+            typer.echo(await sender.abandon())
+            return None
+        wanted.sender = sender
+        upload_id = await sender.send()
+        wanted.sender = None  # from here on nothing is left to be sent
+    return await await_job(client, upload_id)
