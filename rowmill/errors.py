@@ -9,6 +9,8 @@
     ├── KeyReused                  an Idempotency-Key came again with another body: 422
     ├── NotFound                   no such thing inside the caller's org: 404
     ├── NotAllowed                 the caller's role does not allow it: 403
+    │   └── QuotaExceeded          the org has as much as it may have: 403
+    ├── Expired                    the upload was not finished in its time; its bytes are gone: 410
     ├── OutOfSpace                 the disk is below its threshold: 507
     ├── TableGone                  the columnar copy of a file cannot be read: the batch fails, no row is to blame
     │   └── ObjectChanged          the stored bytes are not those that were checked: they are refused
@@ -93,6 +95,18 @@ class NotAllowed(RowmillError):
     """Your role does not allow this."""
 
     code = "not_allowed"
+
+
+class QuotaExceeded(NotAllowed):
+    """Your org has as much here as it may have."""
+
+    code = "quota_exceeded"
+
+
+class Expired(RowmillError):
+    """This upload was not finished in its time, so its bytes were removed. Begin it again."""
+
+    code = "expired"
 
 
 class OutOfSpace(RowmillError):

@@ -227,6 +227,22 @@ SETTINGS: tuple[Setting, ...] = (
         "ROWMILL_MAX_UPLOAD_BYTES", str(10 * 1024 * 1024), _count, "Largest file that a whole POST takes, in bytes."
     ),
     Setting(
+        "ROWMILL_MAX_FILE_BYTES",
+        str(50 * 1024 * 1024 * 1024),
+        _count,
+        "Largest file that the resumable doors take, in bytes.",
+    ),
+    Setting("ROWMILL_MAX_CHUNK_BYTES", str(64 * 1024 * 1024), _count, "Largest chunk of a chunked upload, in bytes."),
+    Setting("ROWMILL_SESSION_HOURS", "6", _count, "An upload that is under way ends this long after its last part."),
+    Setting(
+        "ROWMILL_ORG_BYTES",
+        str(1024 * 1024 * 1024 * 1024),
+        _whole,
+        "Most bytes that the files of one org may take, those under way included; 0 means no limit.",
+    ),
+    Setting("ROWMILL_ORG_FILES", "100000", _whole, "Most files that one org may keep; 0 means no limit."),
+    Setting("ROWMILL_ORG_SESSIONS", "5000", _whole, "Most uploads of one org under way; 0 means no limit."),
+    Setting(
         "ROWMILL_MIN_FREE_BYTES",
         str(500 * 1024 * 1024),
         int,

@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[errors.RowmillError], int], ...] = (
     (errors.KeyReused, 422),
     (errors.NotFound, 404),
     (errors.NotAllowed, 403),
+    (errors.Expired, 410),
     (errors.OutOfSpace, 507),
     (errors.Snooze, 503),
     (errors.StorageFault, 503),
@@ -37,7 +38,10 @@ _STATUS: tuple[tuple[type[errors.RowmillError], int], ...] = (
     (TooManyAttempts, 429),
 )
 _STATUS_BY_CODE = {"too_large": 413, "unsupported_type": 415}
-_OPEN_DETAILS = {"upload_id", "job_id", "created_at", "field", "limit_bytes", "retry_after_seconds", "balance", "state"}
+_OPEN_DETAILS = {
+    "upload_id", "job_id", "created_at", "field", "limit_bytes", "retry_after_seconds", "balance", "state",
+    "missing", "missing_count", "used", "limit",
+}  # fmt: skip
 _CODES = {
     "not_authenticated": "not_signed_in",
     "authentication_failed": "not_signed_in",

@@ -3,6 +3,7 @@
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
+from rowmill.models.sessions import PartPlace, SessionDoor, SessionState, UploadPart, UploadSession
 from rowmill.models.trail import AuditEvent
 from rowmill.models.work import (
     FINAL_STATES,
@@ -34,13 +35,18 @@ __all__ = [
     "Membership",
     "Org",
     "OutcomeState",
+    "PartPlace",
     "PayerAccount",
     "PayerLimit",
     "Practice",
     "Result",
     "Role",
+    "SessionDoor",
+    "SessionState",
     "SignInLink",
     "Upload",
+    "UploadPart",
+    "UploadSession",
     "UploadState",
     "User",
     "Worker",
