@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rowmill.storage.s3 import S3Storage
 
+PAGE_PARTS = 1000
 _REFUSED = {
     "EntityTooSmall": (
         "part_too_small",
@@ -57,14 +58,14 @@ class BucketAssembly:
     def list_parts(self, key: str, token: str) -> list[Part]:
         """Ask which parts there are, by number. Raises: FileNotFoundError. Cost: a call for each 1,000."""
         parts: list[Part] = []
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"MaxParts": PAGE_PARTS}
         while True:
             with told_in_words(key):
                 page = self._client.list_parts(**self._where(key, token), **more)
                 parts += [Part(part["PartNumber"], part["Size"], part["ETag"]) for part in page.get("Parts", ())]
             if not page.get("IsTruncated"):
                 return sorted(parts, key=lambda part: part.number)
-            more = {"PartNumberMarker": _next_marker(page, more)}
+            more["PartNumberMarker"] = _next_marker(page, more)
 
     def presign_part(self, key: str, token: str, number: int, size_bytes: int) -> str:
         """Sign an address for one part of exactly this size. Cost: no call."""
@@ -84,12 +85,12 @@ class BucketAssembly:
         try:
             with told_in_words(key), _told_of_parts():
                 self._client.complete_multipart_upload(**self._where(key, token), MultipartUpload={"Parts": chosen})
-        except FileNotFoundError:  # it is complete already, or the answer to the first try was lost
-            pass
-        found = self._storage.stat(key)
-        if found is None:
-            raise FileNotFoundError(key)
-        if found.size_bytes != size_bytes:
+        except (FileNotFoundError, StorageFault):
+            # Perhaps it is complete already, or this call completed it and its answer was lost.
+            if (found := self._storage.stat(key)) is None:
+                raise
+            need_size(found.size_bytes, size_bytes)
+        if (found := self._storage.stat(key)) is None or found.size_bytes != size_bytes:
             raise StorageFault("The storage took a file and does not have it whole.")
 
     def abort(self, key: str, token: str) -> None:

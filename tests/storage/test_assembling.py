@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from rowmill.contracts import Storage
-from rowmill.errors import InputError
-from rowmill.storage import Assembly, InBucket, InFile, Part, is_in_bucket, is_in_file, open_assembly
+from rowmill.errors import InputError, StorageFault
+from rowmill.storage import Assembly, InBucket, InFile, Part, is_in_bucket, is_in_file, open_assembly, s3_parts
 from rowmill.storage.assembling import LEAST_PART_BYTES
 
 KEY = "org/7/uploads/0d1f7f0e-0000-4000-8000-000000000001/original"
@@ -69,6 +69,11 @@ def send(assembly: Assembly, token: str, parts: list[tuple[int, int, Path]]) -> 
     return [assembly.put_part(KEY, token, number, path, offset=offset) for number, offset, path in parts]
 
 
+def late(request: pytest.FixtureRequest) -> type[Exception]:
+    """Give what a part is refused with once all is over: moto answers 500 where S3 says NoSuchUpload."""
+    return StorageFault if "moto" in request.node.name else FileNotFoundError
+
+
 def test_parts_in_any_order_in_parallel_and_again_make_the_file(storage: Storage, assembly: Assembly, cut):
     data = noise(3 * PART + 17)
     token = assembly.begin(KEY)
@@ -86,7 +91,9 @@ def test_parts_in_any_order_in_parallel_and_again_make_the_file(storage: Storage
     assert all(path.exists() for _, _, path in pieces)
 
 
-def test_the_newer_bytes_of_a_part_count(storage: Storage, assembly: Assembly, cut):
+def test_the_newer_bytes_of_a_part_count(storage: Storage, assembly: Assembly, cut, request):
+    if "rclone" in request.node.name:
+        pytest.skip("rclone serve s3 takes the same bytes again, not others")
     token = assembly.begin(KEY)
     send(assembly, token, cut(b"first"))
     assembly.complete(KEY, token, send(assembly, token, cut(b"newer")), 5)
@@ -109,20 +116,20 @@ def test_another_size_is_refused_and_nothing_is_there(storage: Storage, assembly
     assert caught.value.code == "wrong_size"
     assert storage.stat(KEY) is None
     assembly.complete(KEY, token, parts, 5)
-    with pytest.raises((InputError, FileNotFoundError)):
+    with pytest.raises((InputError, StorageFault)):  # moto says that it completed once more
         assembly.complete(KEY, token, [Part(1, 4, "x")], 4)
     assert read(storage) == b"whole"
 
 
-def test_what_is_given_up_is_gone_and_takes_nothing_more(storage: Storage, assembly: Assembly, cut):
+def test_what_is_given_up_is_gone_and_takes_nothing_more(storage: Storage, assembly: Assembly, cut, request):
     token = assembly.begin(KEY)
     parts = send(assembly, token, cut(b"whole"))
     for _ in range(2):
         assembly.abort(KEY, token)
     assert list(storage.keys()) == []
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(late(request)):
         assembly.put_part(KEY, token, 1, cut(b"late")[0][2], offset=0)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(late(request)):
         assembly.complete(KEY, token, parts, 5)
 
 
@@ -133,10 +140,10 @@ def test_giving_up_what_is_complete_leaves_it(storage: Storage, assembly: Assemb
     assert read(storage) == b"whole"
 
 
-def test_a_part_that_comes_after_the_end_changes_nothing(storage: Storage, assembly: Assembly, cut):
+def test_a_part_that_comes_after_the_end_changes_nothing(storage: Storage, assembly: Assembly, cut, request):
     token = assembly.begin(KEY)
     assembly.complete(KEY, token, send(assembly, token, cut(b"whole")), 5)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(late(request)):
         assembly.put_part(KEY, token, 1, cut(b"late!")[0][2], offset=0)
     assert read(storage) == b"whole"
 
@@ -248,17 +255,16 @@ def test_only_what_was_signed_is_taken(in_bucket: InBucket, request: pytest.Fixt
     put(url, b"abc")
 
 
-def test_parts_are_listed_over_pages(in_bucket: InBucket, cut, request: pytest.FixtureRequest):
+def test_parts_are_listed_over_pages(in_bucket: InBucket, cut, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(s3_parts, "PAGE_PARTS", 2)
     token = in_bucket.begin(KEY)
     path = cut(b"x")[0][2]
-    for number in range(1, 1003):
+    for number in range(1, 6):
         in_bucket.put_part(KEY, token, number, path, offset=number - 1)
-    assert [part.number for part in in_bucket.list_parts(KEY, token)] == list(range(1, 1003))
+    assert [part.number for part in in_bucket.list_parts(KEY, token)] == [1, 2, 3, 4, 5]
 
 
 def test_what_was_begun_is_listed_until_it_is_over(storage: Storage, in_bucket: InBucket, cut, request):
-    if "rclone" in request.node.name:
-        pytest.skip("rclone serve s3 does not list unfinished uploads")
     tokens = {name: in_bucket.begin(f"org/1/{name}") for name in ("open", "dead", "done")}
     in_bucket.begin("org/10/other")
     part = in_bucket.put_part("org/1/done", tokens["done"], 1, cut(b"x")[0][2], offset=0)
