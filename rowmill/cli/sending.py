@@ -27,6 +27,8 @@ VERDICT_SECONDS = 0.5
 _EDGE_BYTES = 1024 * 1024
 _LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Another call is at it; or what arrived of a chunk is not what was sent.
+_PASSING_CODES = frozenset({"in_progress", "checksum_mismatch", "cut_off"})
 
 T = TypeVar("T")
 
@@ -81,7 +83,7 @@ def may_pass(error: Exception) -> bool:
     """Tell whether the same call may succeed later: the line broke, or the server is busy or being started."""
     if not isinstance(error, Refused):
         return True
-    return error.status in _PASSING or (error.status == 409 and error.problem.get("code") == "in_progress")
+    return error.status in _PASSING or error.problem.get("code") in _PASSING_CODES
 
 
 class _Piece(io.BytesIO):

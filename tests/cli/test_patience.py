@@ -133,7 +133,14 @@ def test_only_what_is_missing_is_sent(file: Path):
 
 @pytest.mark.parametrize("verb", ["chunk", "complete"])
 @pytest.mark.parametrize(
-    ("status", "code"), [(429, "throttled"), (500, "server_error"), (503, "database_down"), (409, "in_progress")]
+    ("status", "code"),
+    [
+        (429, "throttled"),
+        (500, "server_error"),
+        (503, "database_down"),
+        (409, "in_progress"),
+        (400, "checksum_mismatch"),
+    ],
 )
 def test_what_may_pass_is_tried_again(file: Path, verb: str, status: int, code: str):
     door = Door()
