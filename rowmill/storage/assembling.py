@@ -12,7 +12,8 @@ bucket makes a multipart upload of it (`InBucket` also lists the parts it has, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,13 @@ from rowmill.errors import ConfigError, InputError
 LEAST_PART_BYTES = 5 * 1024 * 1024
 MOST_PARTS = 10_000
 SIGNED_SECONDS = 15 * 60
+
+
+Told = Callable[[], None]
+
+
+def nothing_told() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +82,22 @@ class Assembly(Protocol):
     def abort(self, key: str, token: str) -> None:
         """Give up what is under way; an object that is complete already stays. Again: yes."""
 
+    def digest(self, key: str, told: Told = nothing_told) -> str:
+        """Read the finished object through and give its SHA-256 in hex; `told` is called on the way, with each block.
+
+        Raises: FileNotFoundError, OutOfSpace. Cost: a bucket's object becomes this machine's copy, hashed as it comes.
+        """
+
 
 @runtime_checkable
 class InFile(Assembly, Protocol):
     """The assembly of a near storage: one file `incoming` in the folder of the key. Its token is ""."""
+
+    def alone(self, key: str, number: int) -> AbstractContextManager[None]:
+        """Be the only one at this part, of all threads and processes, while the `with` lasts. Raises: FileNotFoundError."""
+
+    def reading(self, key: str) -> AbstractContextManager[int]:
+        """Give a handle to read the file under way by. Raises: FileNotFoundError."""
 
     def write_at(self, key: str, offset: int, data: bytes) -> None:
         """Store bytes at an offset; durable when it returns. Raises: FileNotFoundError, OutOfSpace. Again: yes."""

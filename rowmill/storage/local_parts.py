@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rowmill.storage.assembling import Part, need_size
+from rowmill.storage.assembling import Part, Told, need_size, nothing_told
 from rowmill.storage.placing import as_out_of_space, make_folder, move_into_place, sync_folder
 
 INCOMING = "incoming"
 _BLOCK_BYTES = 1024 * 1024
 # One byte behind any file: who writes holds it together with others, who ends or cuts the file holds it alone.
 _GATE = 1 << 62
+# From here on one byte for each part: whoever compares a part with what is there holds its byte until it is recorded.
+_PLACES = 1 << 61
 _NO_RANGE_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 
 
@@ -45,6 +48,26 @@ class LocalAssembly:
             with self._writing(key, offset, size) as handle:
                 _copy(source.fileno(), handle, offset, size)
         return Part(number, size)
+
+    @contextmanager
+    def alone(self, key: str, number: int) -> Iterator[None]:
+        """Be the only one at this part while the `with` lasts. Raises: FileNotFoundError where the file is not under way."""
+        handle = os.open(self._incoming(key), os.O_RDWR)
+        try:
+            _lock(handle, fcntl.F_WRLCK, _PLACES + number, 1)
+            self._need_under_way(handle, key)
+            yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[int]:
+        """Give the file under way, opened for reading. Raises: FileNotFoundError where there is none."""
+        handle = os.open(self._incoming(key), os.O_RDONLY)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
 
     def write_at(self, key: str, offset: int, data: bytes) -> None:
         """Store bytes at an offset. Raises: FileNotFoundError, OutOfSpace."""
@@ -79,6 +102,15 @@ class LocalAssembly:
         path.unlink(missing_ok=True)
         with suppress(OSError):  # not empty, or not there
             path.parent.rmdir()
+
+    def digest(self, key: str, told: Told = nothing_told) -> str:
+        """Read the finished file and give its SHA-256. Raises: FileNotFoundError."""
+        digest = hashlib.sha256()
+        with self._path_of(key).open("rb") as file:
+            for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
+                digest.update(block)
+                told()
+        return digest.hexdigest()
 
     def _incoming(self, key: str) -> Path:
         """Give the path of the file under way."""

@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -115,6 +115,16 @@ class S3Storage:
         """Give the copy in scratch. Raises: FileNotFoundError, OutOfSpace, ObjectChanged."""
         return self.scratch.hold(key, sha256, lambda: self._need(key).size_bytes, lambda: self._blocks(key))
 
+    def learn(self, key: str, told: Callable[[], None]) -> str:
+        """Fetch an object whose SHA-256 nobody knows, and give it; the copy in scratch is the one `hold` asks for then."""
+
+        def fetch() -> Iterator[bytes]:
+            for block in self._blocks(key):
+                told()
+                yield block
+
+        return self.scratch.learn(key, self._need(key).size_bytes, fetch)
+
     def _blocks(self, key: str) -> Iterator[bytes]:
         """Read an object to its end; where the line breaks, go on from there, in the same object only."""
         name, seen, etag, size = self.name_of(key), 0, "", -1
@@ -184,8 +194,11 @@ class S3Storage:
             self.client.delete_object(Bucket=self.place.bucket, Key=self.name_of(key))
 
     def delete_under(self, prefix: str) -> int:
-        """Remove a folder's objects and copies; gives how many objects went."""
+        """Remove a folder's objects and copies, and what is under way there; gives how many objects went."""
         gone = 0
+        assembly = self.assembly()
+        for found in assembly.unfinished(prefix):  # first: nothing can become an object then
+            assembly.abort(found.key, found.token)
         for key in list(self.keys(prefix)):
             self.delete(key)
             gone += 1

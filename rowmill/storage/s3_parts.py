@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from rowmill.errors import InputError, StorageFault
-from rowmill.storage.assembling import LEAST_PART_BYTES, SIGNED_SECONDS, Part, Unfinished, need_size
+from rowmill.storage.assembling import LEAST_PART_BYTES, SIGNED_SECONDS, Part, Told, Unfinished, need_size, nothing_told
 from rowmill.storage.s3_faults import told_in_words
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rowmill.storage.s3 import S3Storage
 
 PAGE_PARTS = 1000
+_NONE_LISTED = {"NoSuchUpload", "NotImplemented", "MethodNotAllowed"}
 _REFUSED = {
     "EntityTooSmall": (
         "part_too_small",
@@ -101,6 +102,10 @@ class BucketAssembly:
         except FileNotFoundError:
             pass
 
+    def digest(self, key: str, told: Told = nothing_told) -> str:
+        """Bring the object into scratch and give its SHA-256. Raises: FileNotFoundError, OutOfSpace."""
+        return self._storage.learn(key, told)
+
     def give_up(self, key: str, token: str) -> bool:
         """Abort, and tell whether that was done; the sweep gets what this cannot."""
         try:
@@ -117,10 +122,7 @@ class BucketAssembly:
         found: list[Unfinished] = []
         while True:
             with told_in_words():
-                try:
-                    page = self._client.list_multipart_uploads(Bucket=self._storage.place.bucket, **more)
-                except self._client.exceptions.NoSuchUpload:  # rclone, where there is none at all
-                    return found
+                page = self._list_page(more)
             found += [
                 Unfinished(self._storage.key_of(upload["Key"]), upload["UploadId"], upload["Initiated"])
                 for upload in page.get("Uploads", ())
@@ -128,6 +130,16 @@ class BucketAssembly:
             if not page.get("IsTruncated"):
                 return found
             more |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _list_page(self, more: dict[str, Any]) -> dict[str, Any]:
+        """List a page of them; none where a store answers so for none at all (rclone), or does not know the question."""
+        try:
+            page: dict[str, Any] = self._client.list_multipart_uploads(Bucket=self._storage.place.bucket, **more)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _NONE_LISTED:
+                return {}
+            raise
+        return page
 
     @property
     def _client(self) -> Any:

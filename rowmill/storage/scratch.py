@@ -46,15 +46,16 @@ class Scratch:
         """
         path = self.root / _name(key, sha256)
         while (handle := _take(path)) is None:
-            self._bring(path, sha256, size_bytes, fetch)
+            self._bring(key, sha256, size_bytes, fetch)
         try:
             os.utime(handle)
             yield path
         finally:
             os.close(handle)
 
-    def _bring(self, path: Path, sha256: str, size_bytes: Callable[[], int], fetch: Fetch) -> None:
+    def _bring(self, key: str, sha256: str, size_bytes: Callable[[], int], fetch: Fetch) -> None:
         """Fetch, or wait for the thread that does."""
+        path = self.root / _name(key, sha256)
         with self._lock:
             under_way = self._under_way.get(path.name)
             mine: Future[None] = Future()
@@ -64,7 +65,7 @@ class Scratch:
             return under_way.result()
         try:
             if not path.exists():  # another thread's fetch may just have ended
-                self._fetch(path, sha256, size_bytes(), fetch)
+                self._fetch(key, sha256, size_bytes(), fetch)
         except BaseException as error:
             self._ended(path.name).set_exception(error)
             raise
@@ -76,7 +77,11 @@ class Scratch:
         with self._lock:
             return self._under_way.pop(name)
 
-    def _fetch(self, path: Path, sha256: str, size_bytes: int, fetch: Fetch) -> None:
+    def learn(self, key: str, size_bytes: int, fetch: Fetch) -> str:
+        """Fetch a copy, keep it under what its bytes hash to, and give that SHA-256. Raises: OutOfSpace, what `fetch` does."""
+        return self._fetch(key, "", size_bytes, fetch, learn=True)
+
+    def _fetch(self, key: str, sha256: str, size_bytes: int, fetch: Fetch, *, learn: bool = False) -> str:
         """Write aside, sync, check, then rename: what a crash cuts is never taken for whole."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._make_room(size_bytes)
@@ -94,13 +99,14 @@ class Scratch:
                 os.fsync(file.fileno())
                 if sha256 and digest.hexdigest() != sha256:
                     raise ObjectChanged
-                aside.replace(path)
+                aside.replace(self.root / _name(key, digest.hexdigest() if learn else sha256))
         except OSError as error:
             if error.errno in {28, 122}:
                 raise OutOfSpace from error
             raise
         finally:
             aside.unlink(missing_ok=True)
+        return digest.hexdigest()
 
     def _make_room(self, size_bytes: int) -> None:
         """Let the least recently used go until one more fits. Raises: OutOfSpace where the disk itself is too full."""

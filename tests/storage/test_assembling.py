@@ -148,6 +148,36 @@ def test_a_part_that_comes_after_the_end_changes_nothing(storage: Storage, assem
     assert read(storage) == b"whole"
 
 
+def test_the_finished_file_is_read_and_hashed(storage: Storage, assembly: Assembly, cut):
+    data, told = noise(PART + 1), []
+    token = assembly.begin(KEY)
+    assembly.complete(KEY, token, send(assembly, token, cut(data)), len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    assert assembly.digest(KEY, lambda: told.append(1)) == digest
+    assert len(told) > 1
+    with storage.hold(KEY, digest) as path:
+        assert path.read_bytes() == data
+    with pytest.raises(FileNotFoundError):
+        assembly.digest(KEY + "x")
+
+
+def test_what_was_hashed_on_its_way_is_not_brought_again(storage: Storage, in_bucket: InBucket, cut, monkeypatch):
+    token = in_bucket.begin(KEY)
+    in_bucket.complete(KEY, token, send(in_bucket, token, cut(b"whole")), 5)
+    digest = in_bucket.digest(KEY)
+    monkeypatch.setattr(storage, "_blocks", lambda key: pytest.fail("it is here already"))
+    with storage.hold(KEY, digest) as path:
+        assert path.read_bytes() == b"whole"
+
+
+def test_removing_the_folder_gives_up_what_is_under_way(storage: Storage, in_bucket: InBucket, cut):
+    token = in_bucket.begin(KEY)
+    other = in_bucket.begin("org/7/uploads/0d1f7f0e-0000-4000-8000-000000000002/original")
+    send(in_bucket, token, cut(b"some"))
+    storage.delete_under(FOLDER)
+    assert [found.token for found in in_bucket.unfinished()] == [other]
+
+
 def test_removing_the_folder_removes_what_is_under_way(storage: Storage, in_file: InFile, cut):
     in_file.begin(KEY)
     in_file.write_at(KEY, 0, b"some")
