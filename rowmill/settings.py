@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from rowmill import registry
 from rowmill.errors import ConfigError
+from rowmill.storage.url import find_origins, read_place
 from rowmill.wiring import POSTGRES, env, kept_secret, use_sound_sqlite
 
 use_sound_sqlite()
@@ -29,6 +30,7 @@ ROWMILL_MAX_UPLOAD_BYTES: int = env("ROWMILL_MAX_UPLOAD_BYTES")
 ROWMILL_MAX_FILE_BYTES: int = env("ROWMILL_MAX_FILE_BYTES")
 ROWMILL_MAX_CHUNK_BYTES: int = env("ROWMILL_MAX_CHUNK_BYTES")
 ROWMILL_SESSION_HOURS: int = env("ROWMILL_SESSION_HOURS")
+ROWMILL_DIRECT_UPLOADS: bool = env("ROWMILL_DIRECT_UPLOADS")
 ROWMILL_ORG_BYTES: int = env("ROWMILL_ORG_BYTES")
 ROWMILL_ORG_FILES: int = env("ROWMILL_ORG_FILES")
 ROWMILL_ORG_SESSIONS: int = env("ROWMILL_ORG_SESSIONS")
@@ -245,9 +247,12 @@ CSRF_TRUSTED_ORIGINS = [ROWMILL_BASE_URL]
 # Not "no-referrer": with it browsers send `Origin: null` with every form, which the CSRF check refuses.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# With direct uploads the page itself sends parts to the bucket.
+_BUCKET = find_origins(read_place(ROWMILL_STORAGE_URL)) if ROWMILL_DIRECT_UPLOADS else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
+        "connect-src": ["'self'", *_BUCKET],
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
         "frame-ancestors": ["'none'"],
@@ -256,6 +261,7 @@ CONTENT_SECURITY_POLICY = {
     },
     "EXCLUDE_URL_PREFIXES": ["/admin/"],
 }
+
 
 # ------------------------------------------------------------------------------------------------ API
 REST_FRAMEWORK: dict[str, Any] = {

@@ -243,6 +243,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ROWMILL_ORG_FILES", "100000", _whole, "Most files that one org may keep; 0 means no limit."),
     Setting("ROWMILL_ORG_SESSIONS", "5000", _whole, "Most uploads of one org under way; 0 means no limit."),
     Setting(
+        "ROWMILL_DIRECT_UPLOADS",
+        "no",
+        _boolean,
+        "Large files may go from the browser straight to the bucket, which it must be able to reach (docs/storage.md).",
+    ),
+    Setting(
         "ROWMILL_MIN_FREE_BYTES",
         str(500 * 1024 * 1024),
         int,

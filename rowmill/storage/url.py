@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -37,6 +38,18 @@ def read_place(url: str) -> Place:
     if parts.scheme == "s3":
         return _read_bucket(parts)
     raise ValueError(f"it takes {FORM}")
+
+
+def find_origins(place: Place) -> list[str]:
+    """Give the origins that a signed address of a bucket may have, for the pages' Content-Security-Policy; none for a folder."""
+    if not place.bucket:
+        return []
+    if place.endpoint:
+        scheme, _, host = place.endpoint.partition("://")
+        return [place.endpoint] if place.path_style else [place.endpoint, f"{scheme}://{place.bucket}.{host}"]
+    region = place.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    hosts = ["s3.amazonaws.com", f"s3.{region}.amazonaws.com"] if region else ["s3.amazonaws.com"]
+    return [f"https://{place.bucket}.{host}" for host in hosts] + [f"https://{host}" for host in hosts]
 
 
 def _read_folder(parts: SplitResult) -> Place:

@@ -23,6 +23,7 @@ from rowmill.errors import StorageFault
 from rowmill.models import Upload, UploadState
 from rowmill.storage.opening import COPIES
 from rowmill.storage.seal import master_sealer
+from rowmill.uploads.bucket import end_lost_sessions, live_tokens
 from rowmill.uploads.places import SPOOL, get_spool, get_storage
 
 log = structlog.get_logger("rowmill.uploads")
@@ -119,7 +120,8 @@ def clear_scratch() -> None:
 def clear_orphans() -> int:
     """Remove objects older than a day that belong to no upload, or to one that is purged. Gives how many went.
 
-    The parts of files that were never finished go with them.
+    The parts of files that were never finished go with them, but what a session still needs; a session whose parts the
+    bucket no longer has ends.
 
     A prefix that belongs to another installation is left alone.
     Cost: a call for each 1,000 objects, and a query for each 500 uploads.
@@ -133,9 +135,10 @@ def clear_orphans() -> int:
     for key in _not_among(old, Upload.objects.filter(purged_at=None)):
         storage.delete(key)
         gone += 1
-    gone += storage.clear_unfinished(ORPHAN_AGE.total_seconds())
+    gone += storage.clear_unfinished(ORPHAN_AGE.total_seconds(), spare=live_tokens())
     if gone:
         log.warning("orphans removed", count=gone)
+    end_lost_sessions()
     return gone
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from rowmill.errors import ConfigError
-from rowmill.storage import LocalStorage, check_storage, open_storage
-from rowmill.storage.url import Place, read_place
+from rowmill.storage import LocalStorage, check_storage, is_in_bucket, open_assembly, open_storage
+from rowmill.storage.url import Place, find_origins, read_place
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import S3, free_port
 
@@ -30,6 +31,33 @@ from tests.servers.s3 import S3, free_port
 )
 def test_what_it_takes(url: str, place: Place):
     assert read_place(url) == place
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/p?region=eu-central-1",
+        "s3://bucket/p?region=us-east-1",
+        "s3://with.dots/p?region=eu-west-1",
+        "s3://bucket/p?endpoint=https://s3.clinic.example:9000",
+        "s3://bucket/p?endpoint=https://s3.clinic.example&path_style=yes",
+        "s3://with.dots/p?endpoint=https://s3.clinic.example&region=x",
+        "s3://bucket/p?endpoint=http://127.0.0.1:9000&path_style=yes",
+        "s3://bucket/p?endpoint=http://127.0.0.1:9000",
+    ],
+)
+def test_pages_may_send_to_where_addresses_are_signed_for(configured, monkeypatch: pytest.MonkeyPatch, url: str):
+    for name, value in S3("moto").environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    assembly = open_assembly(open_storage(configured(url)))
+    assert is_in_bucket(assembly)
+    signed = urlsplit(assembly.presign_part("org/1/x", "token", 1, 5))
+    assert f"{signed.scheme}://{signed.netloc}" in find_origins(read_place(url))
+
+
+def test_a_folder_has_no_origin():
+    assert find_origins(Place()) == []
 
 
 @pytest.mark.parametrize(
