@@ -138,14 +138,12 @@ def _make_server(host: str, port: int, threads: int | None = None) -> Any:
     from cheroot.wsgi import Server
     from django.conf import settings
 
-    from rowmill.cli.bodies import Connection
+    from rowmill.cli.bodies import limit_bodies
     from rowmill.wsgi import application
 
     server = Server((host, port), application, numthreads=threads or WEB_THREADS, max=64, server_name="rowmill")
-    server.ConnectionClass = Connection
-    # Hard limits above the doors' own, which answer in words.
-    server.max_request_body_size = settings.ROWMILL_MAX_FILE_BYTES + BODY_SLACK_BYTES
-    server.small_body_bytes = max(settings.ROWMILL_MAX_UPLOAD_BYTES, settings.ROWMILL_MAX_CHUNK_BYTES) + BODY_SLACK_BYTES
+    small = max(settings.ROWMILL_MAX_UPLOAD_BYTES, settings.ROWMILL_MAX_CHUNK_BYTES)
+    limit_bodies(server, small + BODY_SLACK_BYTES, settings.ROWMILL_MAX_FILE_BYTES + BODY_SLACK_BYTES)
     server.max_request_header_size = MAX_HEADER_BYTES
     server.error_log = _log_trouble  # type: ignore[method-assign]
     server.shutdown_timeout = 5
