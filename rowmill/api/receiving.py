@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -33,18 +34,30 @@ class ReceivedFile(UploadedFile):  # type: ignore[type-arg]
 
 
 class OneFileHandler(FileUploadHandler):
-    """Writes the part called `file` to the scratch folder, counting; other files are read and dropped."""
+    """Writes the part called `field` to the scratch folder, counting and hashing; other files are read and dropped."""
 
     chunk_size = 256 * 1024
+    field = FIELD
+    what = "file"
 
     def __init__(self, request: HttpRequest | None = None) -> None:
         super().__init__(request)
-        self.limit = max_upload_bytes()
+        self.limit = self.most_bytes()
         self.too_large = False
         self.cut_off = False
         self.files = 0
         self._out: IO[bytes] | None = None
         self._seen = 0
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Give the SHA-256 of what came, in hex."""
+        return self._digest.hexdigest()
+
+    def most_bytes(self) -> int:
+        """Give the limit."""
+        return max_upload_bytes()
 
     def handle_raw_input(
         self,
@@ -69,7 +82,7 @@ class OneFileHandler(FileUploadHandler):
         super().new_file(*args, **kwargs)
         self.files += 1
         self._seen = 0
-        if self.field_name == FIELD and self._out is None:
+        if self.field_name == self.field and self._out is None:
             folder: Path = settings.SCRATCH_DIR
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._out = NamedTemporaryFile(prefix="receive-", dir=folder)  # noqa: SIM115
@@ -81,7 +94,7 @@ class OneFileHandler(FileUploadHandler):
             self.too_large = True
             self.close()
             raise StopUpload(connection_reset=False)
-        if self.field_name == FIELD and self._out is not None:
+        if self.field_name == self.field and self._out is not None:
             self._write(raw_data)
 
     def _write(self, data: bytes) -> None:
@@ -89,13 +102,14 @@ class OneFileHandler(FileUploadHandler):
         assert self._out is not None
         try:
             self._out.write(data)
+            self._digest.update(data)
         except OSError:
             self.close()
             raise OutOfSpace from None
 
     def file_complete(self, file_size: int) -> ReceivedFile | None:
         """Give the file; None for a part that is not wanted."""
-        if self.field_name != FIELD or self._out is None:
+        if self.field_name != self.field or self._out is None:
             return None
         self._out.flush()
         self._out.seek(0)
@@ -113,22 +127,35 @@ class OneFileHandler(FileUploadHandler):
             self._out = None
 
 
+class OneChunkHandler(OneFileHandler):
+    """Writes the part called `chunk`, up to the limit of a chunk."""
+
+    field = "chunk"
+    what = "chunk"
+
+    def most_bytes(self) -> int:
+        """Give the limit."""
+        limit: int = settings.ROWMILL_MAX_CHUNK_BYTES
+        return limit
+
+
 def need_one_file(handler: OneFileHandler, files: Mapping[str, Any]) -> UploadedFile[bytes]:
-    """Give the file that came. Raises: InputError too_large, missing_file, one_file_only."""
+    """Give the file that came. Raises: InputError too_large, missing_file, one_file_only, cut_off."""
+    field, what = handler.field, handler.what
     if handler.too_large:
+        way_out = "Split it and send the parts." if what == "file" else "Cut the file into smaller chunks."
         raise InputError(
-            f"The file is larger than {handler.limit:,} bytes, which is the most that this address takes. "
-            "Split it and send the parts.",
+            f"The {what} is larger than {handler.limit:,} bytes, which is the most that this address takes. {way_out}",
             code="too_large",
             limit_bytes=handler.limit,
         )
     if handler.cut_off:
-        raise InputError("The file did not arrive whole. Send it again.", code="cut_off", field=FIELD)
-    file = files.get(FIELD)
+        raise InputError(f"The {what} did not arrive whole. Send it again.", code="cut_off", field=field)
+    file = files.get(field)
     if not isinstance(file, UploadedFile):
         raise InputError(
-            "There is no file. Send it as the part `file` of a multipart form.", code="missing_file", field=FIELD
+            f"There is no {what}. Send it as the part `{field}` of a multipart form.", code="missing_file", field=field
         )
     if handler.files > 1:
-        raise InputError("There is more than one file. Send one file a time.", code="one_file_only", field=FIELD)
+        raise InputError(f"There is more than one file. Send one {what} a time.", code="one_file_only", field=field)
     return file

@@ -7,11 +7,13 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from rowmill.api.base import NoSuchAddress
+from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, UploadProgressView
 from rowmill.api.claims import BulkUploadView
 from rowmill.api.docs import DocsView, SchemaView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
 from rowmill.api.results import ResultsView
 from rowmill.api.tokens import RefreshView, TokenView
+from rowmill.api.tus import TusDoorView, TusUploadView
 from rowmill.api.uploads import FindingsView, UploadView
 
 _V1: list[URLPattern | URLResolver] = [
@@ -24,14 +26,25 @@ _V1: list[URLPattern | URLResolver] = [
     path("claims/csv-jobs/<uuid:job_id>/results/", ResultsView.as_view(), name="api-job-results"),
     path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
     path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
+    path("uploads/tus/", TusDoorView.as_view(), name="api-tus"),
+    path("uploads/tus/<uuid:upload_id>/", TusUploadView.as_view(), name="api-tus-upload"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
 ]
 if find_spec("rowmill.api.accounts_urls"):
     _V1.append(path("", include("rowmill.api.accounts_urls")))
 
+_DOOR: list[URLPattern | URLResolver] = [
+    path("init/", InitView.as_view(), name="api-upload-init"),
+    path("chunk/", ChunkView.as_view(), name="api-upload-chunk"),
+    path("complete/", CompleteView.as_view(), name="api-upload-complete"),
+    path("progress/", UploadProgressView.as_view(), name="api-upload-progress"),
+    path("cancel/", CancelView.as_view(), name="api-upload-cancel"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(_V1)),
+    path("upload/", include(_DOOR)),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(), name="api-docs"),
     re_path("", NoSuchAddress.as_view(), name="api-no-such-address"),

@@ -44,6 +44,19 @@ def take_claims_file(
     )
 
 
+def read_intent(caller: Caller, kind: str, form: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what job a file of this kind shall start. Raises: InputError bad_option, also for a kind that is not known."""
+    if kind not in registry.KINDS:
+        known = ", ".join(sorted(registry.KINDS))
+        raise InputError(f"kind is not one that this installation knows. It takes: {known}.", code="bad_option")
+    return read_options(caller, form) if kind.startswith("claim_") else _sheet(form)
+
+
+def default_kind() -> str:
+    """Give the kind of a file whose sender names none."""
+    return "contact_import" if "contact_import" in registry.KINDS else "claim_status"
+
+
 def read_options(caller: Caller, form: Mapping[str, Any]) -> dict[str, Any]:
     """Read a job's options from a form. Raises: InputError bad_option, which names the field and what it takes."""
     start, end = _day(form, "start_date"), _day(form, "end_date")

@@ -15,8 +15,9 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from rowmill.doorbell import LANES, heard, ring_here, wait_for_ring
+from rowmill.doorbell import INTERACTIVE, LANES, heard, ring_here, wait_for_ring
 from rowmill.errors import ConfigError, LostLease
+from rowmill.jobs.arrive import inspect_due
 from rowmill.jobs.claim import claim_batch, release_batch
 from rowmill.jobs.hold import free_connection
 from rowmill.jobs.run import run_batch
@@ -94,7 +95,7 @@ class Runner:
         """Pick up what an earlier process left, then begin. Raises: ConfigError where the encryption key is another."""
         need_key()
         if self.alone:
-            recover_after_start()
+            recover_after_start(large_too=False)
         else:
             recover_among_others()
         for thread in self._threads:
@@ -151,9 +152,11 @@ class Runner:
         connections.close_all()
 
     def _run_one(self, lanes: tuple[str, ...]) -> bool:
-        """Run one batch. Gives False where none is due or the disk is too full to go on."""
+        """Inspect one upload or run one batch. Gives False where none is due or the disk is too full to go on."""
         if not has_room():
             return False
+        if INTERACTIVE in lanes and inspect_due():  # somebody waits for the verdict
+            return True
         batch = claim_batch(self.owner, lanes)
         if batch is None:
             return False
@@ -170,7 +173,7 @@ class Runner:
         """Sweep every few seconds until stopped."""
         while not self.stopping.wait(settings.ROWMILL_SWEEP_SECONDS):
             try:
-                sweep()
+                sweep(large_too=False)
             except Exception as error:
                 log.error("sweeper stumbled", exc_info=error)
             free_connection()

@@ -146,7 +146,7 @@ def take_file(
             abandon_upload(upload)
             return Taken(done, done.upload, replayed=True)
         if not confirm_duplicate:
-            _need_new(upload, sha256)
+            need_new_bytes(upload, sha256)
         return Taken(
             _inspect_and_submit(caller, finish_upload(upload, size, sha256), key, confirm_duplicate), upload, False
         )
@@ -171,7 +171,7 @@ def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | No
             return made
         if not confirmed:
             hold_org(caller.org)  # of the same file sent twice at once, the second sees the first
-            _need_new(upload, upload.sha256)
+            need_new_bytes(upload, upload.sha256)
         job = _make_job(upload, caller.user, upload.intent or {}, ring_id)
         if key is not None:
             IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
@@ -188,22 +188,22 @@ def refusal(upload: Upload) -> TableError:
     return TableError(sentence, findings, upload_id=str(upload.public_id), balance=upload.inspection.get("balance"))
 
 
-def _need_new(upload: Upload, sha256: str) -> None:
+def need_new_bytes(upload: Upload, sha256: str) -> None:
     """Raises: DuplicateFile where the same bytes made a job of the same kind within the window."""
-    since = timezone.now() - timedelta(hours=settings.ROWMILL_DUPLICATE_HOURS)
-    twin = (
-        Job.objects.filter(org_id=upload.org_id, kind=upload.kind, deleted_at=None, created_at__gte=since)
-        .filter(upload__sha256=sha256)
-        .exclude(upload=upload)
-        .order_by("-id")
-        .first()
-    )
+    twin = find_twin(upload, sha256)
     if twin is not None:
         raise DuplicateFile(
             "This very file was taken in before, within the last day. Look at that job, or confirm to run it again.",
             job_id=str(twin.public_id),
             created_at=twin.created_at.isoformat(),
         )
+
+
+def find_twin(upload: Upload, sha256: str) -> Job | None:
+    """Give the newest job of the same kind that another upload of the same bytes made within the window."""
+    since = timezone.now() - timedelta(hours=settings.ROWMILL_DUPLICATE_HOURS)
+    made = Job.objects.filter(org_id=upload.org_id, kind=upload.kind, deleted_at=None, created_at__gte=since)
+    return made.filter(upload__sha256=sha256).exclude(upload=upload).order_by("-id").first()
 
 
 def _hold_key(

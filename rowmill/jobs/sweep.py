@@ -13,33 +13,50 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from rowmill.doorbell import LANES, ring
-from rowmill.errors import LostLease, ObjectChanged, RowmillError
+from rowmill.doorbell import INTERACTIVE, LANES, ring
 from rowmill.faults import fault_point
+from rowmill.jobs.arrive import continue_completing, judge_claimed, submit_intended
 from rowmill.jobs.settle import close_waiting, settle_job
-from rowmill.jobs.submit import submit_unanswered
-from rowmill.models import LIVE_STATES, Batch, BatchState, IdempotencyKey, Job, JobState, Upload, UploadState
+from rowmill.models import (
+    LIVE_STATES,
+    Batch,
+    BatchState,
+    IdempotencyKey,
+    Job,
+    JobState,
+    SessionState,
+    Upload,
+    UploadSession,
+    UploadState,
+)
 from rowmill.monitor.heartbeat import prune_workers
 from rowmill.storage import LocalStorage
-from rowmill.uploads.inspect import claim_upload, inspect_upload, note_lost
+from rowmill.uploads.inspect import claim_upload
 from rowmill.uploads.places import get_storage
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload, inspect_lease
+from rowmill.uploads.sessions import expire_sessions
 from rowmill.uploads.tidy import clear_scratch, tidy_bytes
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
 UNANSWERED = timedelta(minutes=2)  # from the verdict to its job a request needs a moment
+UNDER_WAY = (SessionState.OPEN, SessionState.COMPLETING)
 LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "tmp*")
 LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
 
-def sweep() -> None:
-    """Do one round. Again: yes, and in any number of workers at once."""
+def sweep(*, large_too: bool = True) -> None:
+    """Do one round. Again: yes, and in any number of workers at once.
+
+    Not `large_too`: other threads of this process inspect what came in by a resumable door.
+    """
     take_back_leases()
     close_cancelled_batches()
     settle_jobs()
-    finish_dead_uploads()
+    expire_sessions()
+    continue_completing()
+    finish_dead_uploads(large_too=large_too)
     drop_dead_keys()
     purge_due_uploads()
     tidy_bytes()
@@ -76,49 +93,36 @@ def settle_jobs() -> None:
         settle_job(job_id)
 
 
-def finish_dead_uploads(*, all_of_them: bool = False) -> None:
-    """Inspect again what a dead inspector left, and abandon what a dead receiver left."""
-    dead = Upload.objects.filter(state=UploadState.RECEIVING)
+def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) -> None:
+    """Inspect again what a dead inspector left, and abandon what a dead receiver left.
+
+    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door
+    is left to the threads that inspect, which are rung.
+    """
+    dead = Upload.objects.filter(state=UploadState.RECEIVING).exclude(session__state__in=UNDER_WAY)
     if not all_of_them:
         dead = dead.filter(created_at__lt=timezone.now() - DEAD_RECEIVING)
     for upload in dead:
         abandon_upload(upload)
     if all_of_them:
         Upload.objects.filter(state=UploadState.CHECKING).update(lease_until=Now() - timedelta(seconds=1))
-    due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now()).values_list("pk", flat=True)
-    for upload_id in list(due):
-        _inspect_again(upload_id)
-    for upload in Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None).exclude(intent=None):
+    due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now())
+    for upload_id in list((due if large_too else due.filter(session=None)).values_list("pk", flat=True)):
+        if (claimed := claim_upload(upload_id)) is not None:
+            judge_claimed(claimed)
+    unanswered = Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None, purge_after=None)
+    for upload in unanswered.exclude(intent=None):
         if all_of_them or (upload.checked_at and upload.checked_at < timezone.now() - UNANSWERED):
-            submit_unanswered(upload)
+            submit_intended(upload)
+    if not large_too and due.exists():
+        ring(INTERACTIVE)
 
 
-def _inspect_again(upload_id: int) -> None:
-    """Take over one upload; when it is sound, start the job it was sent for."""
-    upload = claim_upload(upload_id)
-    if upload is None:
-        return
-    try:
-        upload = inspect_upload(upload)
-    except LostLease:
-        return
-    except FileNotFoundError:
-        note_lost(upload, "The machine that took this file in stopped before the file was stored.")
-        abandon_upload(upload)
-        return
-    except ObjectChanged as error:
-        note_lost(upload, str(error))
-        abandon_upload(upload)
-        return
-    except (RowmillError, OSError) as error:
-        log.warning("inspection failed", upload_id=str(upload.public_id), exc_info=error)
-        return
-    if upload.state == UploadState.READY and upload.intent is not None:
-        submit_unanswered(upload)
+def recover_after_start(*, large_too: bool = True) -> None:
+    """Pick up everything at the start of the only process on this database: no lease can be alive.
 
-
-def recover_after_start() -> None:
-    """Pick up everything at the start of the only process on this database: no lease can be alive."""
+    Sessions that were open stay open. `large_too`: as in `sweep`.
+    """
     clear_scratch()
     storage = get_storage()
     if isinstance(storage, LocalStorage):
@@ -126,7 +130,10 @@ def recover_after_start() -> None:
     take_back_leases(all_of_them=True)
     close_cancelled_batches()
     settle_jobs()
-    finish_dead_uploads(all_of_them=True)
+    UploadSession.objects.exclude(lease_until=None).update(lease_until=None)
+    if large_too:
+        continue_completing()
+    finish_dead_uploads(all_of_them=True, large_too=large_too)
     drop_dead_keys(all_of_them=True)
     purge_due_uploads()
 

@@ -87,12 +87,12 @@ def publish_original(upload: Upload) -> None:
 def publish_table(upload: Upload, path: Path) -> dict[str, str]:
     """Move a finished copy into the storage. Shape: what is to be recorded of it, nothing for a near storage."""
     storage, key = get_storage(), new_table_key(upload)
-    facts = {} if storage.near else {"key": key, "sha256": _hash(path)}
+    facts = {} if storage.near else {"key": key, "sha256": hash_file(path)}
     storage.put_file(key, path)
     return facts
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Give a file's SHA-256 in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -83,17 +83,19 @@ def _measured(chunks: Iterable[bytes], digest: Any, max_bytes: int) -> Iterator[
         yield chunk
 
 
-def finish_upload(upload: Upload, size_bytes: int, sha256: str) -> Upload:
-    """Close the receiving: RECEIVING > CHECKING, under a lease for whoever inspects it now.
+def finish_upload(upload: Upload, size_bytes: int, sha256: str, *, leased: bool = True) -> Upload:
+    """Close the receiving: RECEIVING > CHECKING, the one end of every door.
 
+    `leased`: under a lease for the caller, who inspects it now; else it is due, and the first worker claims it (ring
+    INTERACTIVE). `sha256` is "" where nobody has seen the bytes yet; whoever inspects them computes it.
     Raises: StateError where it is no longer RECEIVING. Again: no.
     """
     changed = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING).update(
         state=UploadState.CHECKING,
         size_bytes=size_bytes,
         sha256=sha256,
-        claims=F("claims") + 1,
-        lease_until=Now() + inspect_lease(),
+        claims=F("claims") + (1 if leased else 0),
+        lease_until=Now() + (inspect_lease() if leased else -timedelta(seconds=1)),
     )
     if changed != 1:
         raise StateError("This upload is no longer being received.")

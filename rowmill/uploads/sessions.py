@@ -178,7 +178,9 @@ def need_open(session: UploadSession) -> None:
         return
     if session.expires_at <= timezone.now() and session.upload.state in (UploadState.RECEIVING, UploadState.ABORTED):
         raise Expired
-    if session.upload.state == UploadState.ABORTED:
+    if session.upload.state == UploadState.ABORTED or (
+        session.state == SessionState.CLOSED and session.upload.state == UploadState.RECEIVING
+    ):
         raise StateError("This upload was cancelled. Begin it again.", state=session.upload.state)
     raise StateError("All bytes of this upload are here already; it takes no more.", state=session.upload.state)
 
@@ -205,7 +207,7 @@ def begin_completing(session: UploadSession) -> bool:
 def reopen_session(session: UploadSession) -> None:
     """Take back `begin_completing`: what is said to be there is not, or the same bytes were sent before."""
     UploadSession.objects.filter(pk=session.pk, state=SessionState.COMPLETING).update(
-        state=SessionState.OPEN, expires_at=timezone.now() + session_life()
+        state=SessionState.OPEN, expires_at=timezone.now() + session_life(), lease_until=None
     )
     session.refresh_from_db(fields=["state", "expires_at"])
 

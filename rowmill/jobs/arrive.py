@@ -1,0 +1,163 @@
+"""Between the doors and the jobs: inspects what came in by a resumable door, and starts the job that it was sent for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, StateError, StorageFault
+from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
+from rowmill.models import Job, SessionState, Upload, UploadSession, UploadState
+from rowmill.orgs import Caller
+from rowmill.uploads import completing
+from rowmill.uploads.inspect import REFUSED_KEPT, claim_due_upload, inspect_upload, note_lost
+from rowmill.uploads.receive import abandon_upload
+
+log = structlog.get_logger("rowmill.jobs")
+MOST_INSPECTIONS = 2  # of one process at once: each is a child with a memory limit of its own
+AWAY_SECONDS = 10
+LOOK_SECONDS = 0.1
+_inspecting = threading.BoundedSemaphore(MOST_INSPECTIONS)
+
+
+def inspect_due() -> bool:
+    """Inspect one upload that waits for it, and start its job. Gives False where none is due, or enough are at it."""
+    if not _inspecting.acquire(blocking=False):
+        return False
+    try:
+        upload = claim_due_upload()
+        if upload is None:
+            return False
+        judge_claimed(upload)
+        return True
+    finally:
+        _inspecting.release()
+
+
+def judge_claimed(upload: Upload) -> None:
+    """Inspect an upload that this caller holds; when it is sound, start the job it was sent for."""
+    try:
+        upload = inspect_upload(upload)
+    except LostLease:
+        return
+    except FileNotFoundError:
+        note_lost(upload, "The machine that took this file in stopped before the file was stored.")
+        abandon_upload(upload)
+        return
+    except ObjectChanged as error:
+        note_lost(upload, str(error))
+        abandon_upload(upload)
+        return
+    except StorageFault as fault:
+        log.warning("inspection waits for the storage", upload_id=str(upload.public_id), cause=str(fault))
+        _put_off(upload)
+        return
+    except (RowmillError, OSError) as error:
+        log.warning("inspection failed", upload_id=str(upload.public_id), exc_info=error)
+        return
+    if upload.state == UploadState.READY:
+        submit_intended(upload)
+
+
+def _put_off(upload: Upload) -> None:
+    """Let an upload be inspected a little later, by whoever comes first."""
+    mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims)
+    mine.update(lease_until=Now() + timedelta(seconds=AWAY_SECONDS))
+
+
+def submit_intended(upload: Upload) -> Job | None:
+    """Start the job that a READY upload was sent for. Again: yes; gives None where there is nothing (more) to start.
+
+    Bytes that made a job before, and that nobody said were meant again, are held for a day: `complete_upload` asks.
+    """
+    if upload.intent is None or upload.purge_after is not None:
+        return None
+    session = UploadSession.objects.filter(upload=upload).first()
+    if session is not None and not session.confirmed and find_twin(upload, upload.sha256) is not None:
+        held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purge_after=None)
+        held.update(purge_after=timezone.now() + REFUSED_KEPT)
+        return None
+    with suppress(StateError):
+        return submit_unanswered(upload)
+    return None
+
+
+def complete_upload(caller: Caller, session: UploadSession, *, sha256: str = "", confirmed: bool = False) -> Upload:
+    """Put a session's file together and hand it on; what it is found to be shows on the upload later.
+
+    `sha256` is what the sender says the whole file has; `confirmed`: it is meant, even if the same bytes came before.
+    Raises: NotAllowed, StateError (chunk_missing, in_progress), Expired, DuplicateFile, InputError.
+    Again: yes; gives the upload as it is by then.
+    """
+    caller.need_write()
+    _note(session, sha256.lower(), confirmed)
+    upload = completing.complete_session(session, _need_new)
+    if confirmed and upload.state == UploadState.READY:
+        start_held(caller, upload)
+    return upload
+
+
+def continue_completing() -> int:
+    """Go on with sessions whose completing was cut. Gives how many are done. Again: yes."""
+    return completing.continue_completing(_need_new)
+
+
+def _note(session: UploadSession, sha256: str, confirmed: bool) -> None:
+    """Keep what the sender says at the end. Raises: InputError where it contradicts what was said before."""
+    if sha256 and session.sha256 and sha256 != session.sha256:
+        raise InputError(
+            "This is another SHA-256 than the one that this upload was begun with. Begin it again.", code="bad_sha256"
+        )
+    says = UploadSession.objects.filter(pk=session.pk)
+    if sha256 and not session.sha256:
+        says.exclude(state=SessionState.CLOSED).update(sha256=sha256)
+    if confirmed and not session.confirmed:
+        says.update(confirmed=True)
+        session.confirmed = True
+
+
+def _need_new(session: UploadSession, sha256: str) -> None:
+    """Raises: DuplicateFile."""
+    need_new_bytes(session.upload, sha256)
+
+
+def start_held(caller: Caller, upload: Upload) -> Job | None:
+    """Start the job of an upload that is held because its bytes came before: now it is said that they are meant.
+
+    Gives None where nothing is held. Raises: NotAllowed. Again: yes.
+    """
+    caller.need_write()
+    UploadSession.objects.filter(upload=upload).update(confirmed=True)
+    held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purged_at=None)
+    held.update(purge_after=None)
+    return submit_intended(Upload.objects.get(pk=upload.pk))
+
+
+def is_held(upload: Upload) -> bool:
+    """Tell whether a sound file waits for its sender's word, because its bytes came before."""
+    waits = upload.state == UploadState.READY and upload.purge_after is not None and upload.purged_at is None
+    return waits and upload.intent is not None and not upload.jobs.exists()
+
+
+def await_verdict(upload: Upload, seconds: float) -> Upload:
+    """Wait until an upload is inspected and its job is made, at most so long. Raises: DuplicateFile where it is held.
+
+    Cost: a query each tenth of a second; no connection is kept by it on SQLite or in a pool.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        upload = Upload.objects.select_related("created_by", "org").get(pk=upload.pk)
+        settled = upload.state not in (UploadState.CHECKING, UploadState.READY)
+        if settled or (upload.intent is None and upload.state == UploadState.READY) or upload.jobs.exists():
+            return upload
+        if upload.state == UploadState.READY and upload.purge_after is not None:
+            need_new_bytes(upload, upload.sha256)
+        if time.monotonic() > until:
+            return upload
+        time.sleep(LOOK_SECONDS)
