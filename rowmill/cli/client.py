@@ -186,12 +186,7 @@ class Wanted:
 
 
 def upload(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="The file to send; - is standard input.", exists=True, dir_okay=False, readable=True, allow_dash=True
-        ),
-    ],
+    file: Annotated[Path, typer.Argument(help="The file to send; - is standard input.", dir_okay=False, readable=True)],
     url: Annotated[str, typer.Option(help="Address of the Rowmill.", envvar="ROWMILL_URL")] = "http://127.0.0.1:8000",
     kind: Annotated[str, typer.Option(help="What a row means.")] = "claim_status",
     sheet: Annotated[str, typer.Option(help="The sheet of a workbook; else the first one with data.")] = "",
@@ -220,6 +215,8 @@ def upload(
     if not token and not email:
         raise typer.BadParameter("Give --token, or --email to sign in.")
     from_stdin = str(file) == "-"
+    if not from_stdin and not file.exists():
+        raise typer.BadParameter(f"There is no file {file}.")
     if from_stdin and (resumable or abandon):
         raise typer.BadParameter("Standard input cannot be read a second time, so it is not resumable. Name a file.")
     if not token and not password:

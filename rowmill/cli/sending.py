@@ -307,16 +307,22 @@ def _need_same(sha256: str, answer: dict[str, Any]) -> None:
 
 
 async def await_job(client: Client, upload_id: str) -> dict[str, Any]:
-    """Wait for the verdict on an upload and for its job. Raises: Refused with the findings where it was refused."""
+    """Wait for the verdict on an upload and for its job. Raises: Refused, with the findings where it is not sound."""
     patience = Patience(lambda _words: None)
+
+    async def ask(path: str) -> Any:
+        return await patience.keep_on(partial(client.call, "GET", path))
+
     while True:
-        found = await patience.keep_on(lambda: client.call("GET", f"/api/v1/uploads/{upload_id}/"))
-        if found["status"] in {"REJECTED", "ABORTED"}:
-            listed = await client.call("GET", f"/api/v1/uploads/{upload_id}/findings/")
-            raise Refused(0, _problem(listed["results"]))
-        if jobs := found["links"]["jobs"]:
-            job: dict[str, Any] = await patience.keep_on(partial(client.call, "GET", jobs[0]))
+        found = await ask(f"/api/upload/progress/?uploadId={upload_id}")
+        if found["jobId"]:
+            job: dict[str, Any] = await ask(f"/api/v1/claims/csv-jobs/{found['jobId']}/")
             return job
+        if found["importStatus"] == "DUPLICATE":
+            raise Refused(409, {"detail": "The same bytes were taken in before.", "code": "duplicate_file"})
+        if found["importStatus"] == "REJECTED" or found["status"] in {"cancelled", "expired"}:
+            listed = await ask(f"/api/v1/uploads/{upload_id}/findings/")
+            raise Refused(0, _problem(listed["results"]))
         await asyncio.sleep(VERDICT_SECONDS)
 
 
