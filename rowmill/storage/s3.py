@@ -284,12 +284,23 @@ def _make_config(place: Place, *, patient: bool) -> Config:
         connect_timeout=5 if patient else 2,
         read_timeout=20 if patient else 5,
         retries={"mode": "standard", "total_max_attempts": 3 if patient else 1},
-        s3={"addressing_style": "path"} if place.path_style else None,
+        s3=_make_addressing(place),
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
         max_pool_connections=32,
         tcp_keepalive=True,
     )
+
+
+def _make_addressing(place: Place) -> dict[str, str] | None:
+    """Choose how addresses name the bucket.
+
+    "virtual" signs for Amazon's host of the bucket's own region; the client's own choice signs for the one host of all
+    regions, from which a young bucket redirects, and no browser follows that with a PUT.
+    """
+    if place.path_style:
+        return {"addressing_style": "path"}
+    return None if place.endpoint or "." in place.bucket else {"addressing_style": "virtual"}
 
 
 def _make_client(place: Place, config: Config) -> Any:

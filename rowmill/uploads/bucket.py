@@ -80,7 +80,7 @@ def open_bucket_session(
         confirmed=confirmed,
     )
     if not session.storage_token:
-        _begin(assembly, session)
+        begin_parts(assembly, session)
     return session
 
 
@@ -95,7 +95,7 @@ def need_direct() -> InBucket:
     return assembly
 
 
-def _begin(assembly: InBucket, session: UploadSession) -> None:
+def begin_parts(assembly: InBucket, session: UploadSession) -> None:
     """Begin the multipart upload; of two that do it at once the first counts. What a crash leaves of it is swept."""
     key = original_key(session.upload)
     token = assembly.begin(key)
@@ -232,10 +232,10 @@ def assemble_parts(session: UploadSession) -> None:
     if there is None or there.size_bytes != size:
         try:
             _assembly().complete(key, session.storage_token, need_parts(session), size)
-        except (InputError, StateError, Expired):  # the sender can mend it, or its time is over: no use in trying again
+        except (InputError, StateError):  # the sender can mend it; trying again cannot
             reopen_session(session)
             raise
-        except FileNotFoundError:
+        except (Expired, FileNotFoundError):
             reopen_session(session)
             raise _lost(session) from None
     fault_point("bucket_completed")

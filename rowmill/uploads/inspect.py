@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,8 +23,9 @@ from rowmill.faults import fault_point
 from rowmill.models import FindingRecord, Upload, UploadSession, UploadState
 from rowmill.models.text import storable, without_nul
 from rowmill.registry import get_check, get_kind
+from rowmill.storage import open_assembly
 from rowmill.tabular.child import inspect_in_child
-from rowmill.uploads.places import hash_file, hold_original, publish_original, publish_table
+from rowmill.uploads.places import get_storage, hold_original, original_key, publish_original, publish_table
 from rowmill.uploads.purge import purge_upload
 from rowmill.uploads.receive import inspect_lease
 
@@ -85,12 +87,24 @@ def inspect_upload(upload: Upload) -> Upload:
 
 
 def _need_hash(upload: Upload) -> None:
-    """Hash a file whose bytes nobody here has seen yet: it went straight to the bucket. Raises: LostLease."""
-    if upload.sha256:
-        return
-    with hold_original(upload) as path:
-        upload.sha256 = hash_file(path)
-    _renew(upload, sha256=upload.sha256)
+    """Hash a file whose bytes nobody here has seen yet, while it is fetched. Raises: LostLease, FileNotFoundError."""
+    if not upload.sha256:
+        upload.sha256 = open_assembly(get_storage()).digest(original_key(upload), _keeper(upload))
+        _renew(upload, sha256=upload.sha256)
+
+
+def _keeper(upload: Upload) -> Callable[[], None]:
+    """Give what renews the lease on the way: a large file may take longer than one lasts."""
+    step = inspect_lease().total_seconds() / 3
+    due = time.monotonic() + step
+
+    def keep() -> None:
+        nonlocal due
+        if time.monotonic() > due:
+            due = time.monotonic() + step
+            _renew(upload)
+
+    return keep
 
 
 def _find_other_bytes(upload: Upload) -> Finding | None:
