@@ -11,16 +11,15 @@ from pathlib import Path
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
 from rowmill.errors import Expired, InputError, StateError, StorageFault
 from rowmill.faults import fault_point
-from rowmill.models import PartPlace, SessionState, UploadPart, UploadSession, UploadState
+from rowmill.models import PartPlace, UploadPart, UploadSession, UploadState
 from rowmill.storage.assembling import InFile, Part, is_in_file, open_assembly
 from rowmill.uploads import pieces
 from rowmill.uploads.hashing import follower
 from rowmill.uploads.places import get_storage, hash_file, original_key, remove_bytes
-from rowmill.uploads.sessions import need_open, touch
+from rowmill.uploads.sessions import hold_open, need_open, need_still_open, same_or_refused, touch
 
 log = structlog.get_logger("rowmill.uploads")
 MOST_CHUNKS = 20_000
@@ -132,16 +131,6 @@ def _find(session: UploadSession, index: int) -> UploadPart | None:
     return UploadPart.objects.filter(session=session, number=index).first()
 
 
-def same_or_refused(part: UploadPart, digest: str) -> UploadPart:
-    """Give the chunk that is there already. Raises: StateError chunk_differs."""
-    if part.digest != digest:
-        raise StateError(
-            f"Chunk {part.number:,} is here already, with other bytes. Cancel this upload and begin it again.",
-            code="chunk_differs",
-        )
-    return part
-
-
 def _need_file(assembly: InFile, session: UploadSession, key: str) -> None:
     """Begin the file under way where there is none. What was recorded of one that is gone is forgotten: it is missing."""
     if _is_under_way(assembly, key):
@@ -153,6 +142,7 @@ def _need_file(assembly: InFile, session: UploadSession, key: str) -> None:
     elif not _is_under_way(assembly, key):
         log.error("the file under way is gone", upload_id=str(session.upload.public_id))
         session.parts.all().delete()
+        follower.forget(key)
         assembly.begin(key)
 
 
@@ -174,20 +164,6 @@ def _record(session: UploadSession, index: int, size: int, digest: str) -> Uploa
         )
 
 
-def hold_open(session: UploadSession) -> None:
-    """Keep the session open until the transaction ends. Raises: StateError, Expired."""
-    held = UploadSession.objects.filter(pk=session.pk).order_by("pk").select_for_update(no_key=True)
-    state, expires_at = held.values_list("state", "expires_at")[0]
-    if state != SessionState.OPEN or expires_at <= timezone.now():
-        need_still_open(session)
-
-
-def need_still_open(session: UploadSession) -> None:
-    """Look again. Raises: StateError, Expired."""
-    session.refresh_from_db()
-    need_open(session)
-
-
 def _leave_nothing(session: UploadSession) -> None:
     """Remove the bytes of a session that was ended while a chunk of it was being written. Raises: StateError, Expired."""
     session.refresh_from_db()
@@ -199,9 +175,9 @@ def _leave_nothing(session: UploadSession) -> None:
 def _follow(assembly: InFile, session: UploadSession, key: str, index: int) -> None:
     """Let the running hash know."""
     here = [index]
-    if not follower.follows(session.pk):
+    if not follower.follows(key):
         here = list(session.parts.values_list("number", flat=True))
-    follower.note_chunks(assembly, key, session.pk, here, session.chunk_bytes, session.size_bytes or 0)
+    follower.note_chunks(assembly, key, here, session.chunk_bytes, session.size_bytes or 0)
 
 
 # ------------------------------------------------------------------------------------------------ completing
@@ -241,10 +217,10 @@ def assemble(session: UploadSession, told: Callable[[], None]) -> str:
     key, size = original_key(session.upload), session.size_bytes or 0
     try:
         with assembly.reading(key) as handle:
-            sha256 = follower.finish(handle, key, session.pk, session.chunk_bytes, size, told)
+            sha256 = follower.finish(handle, key, session.chunk_bytes, size, told)
     except FileNotFoundError:  # renamed already, before a crash or before the sender was asked whether it is meant
         with get_storage().open(key) as file:
-            sha256 = follower.finish(file.fileno(), key, session.pk, session.chunk_bytes, size, told)
+            sha256 = follower.finish(file.fileno(), key, session.chunk_bytes, size, told)
     parts = [Part(n + 1, length) for n, length in session.parts.values_list("number", "size_bytes")]
     assembly.complete(key, "", parts, size)
     return sha256

@@ -91,7 +91,7 @@ def _finish(session: UploadSession, need_new: NeedNew | None) -> Upload:
     except BaseException:
         UploadSession.objects.filter(pk=session.pk).update(lease_until=None)
         raise
-    follower.forget(session.pk)
+    follower.forget(original_key(upload))
     close_session(session)
     ring(INTERACTIVE)
     session.upload = upload
@@ -132,7 +132,7 @@ def _assemble_appended(session: UploadSession, told: Told) -> str:
     if not storage.near:
         return ""
     with storage.open(key) as file:
-        return follower.finish(file.fileno(), key, session.pk, size, size, told)
+        return follower.finish(file.fileno(), key, size, size, told)
 
 
 def _need_stored(session: UploadSession) -> None:

@@ -57,23 +57,21 @@ class Follower:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: OrderedDict[int, _Followed] = OrderedDict()
+        self._files: OrderedDict[str, _Followed] = OrderedDict()
         self._due: queue.SimpleQueue[tuple[InFile, _Followed]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def follows(self, session_id: int) -> bool:
+    def follows(self, key: str) -> bool:
         """Tell whether a file is known here."""
-        return session_id in self._files
+        return key in self._files
 
-    def note_chunks(
-        self, assembly: InFile, key: str, session_id: int, here: Iterable[int], chunk_bytes: int, size_bytes: int
-    ) -> None:
+    def note_chunks(self, assembly: InFile, key: str, here: Iterable[int], chunk_bytes: int, size_bytes: int) -> None:
         """Note that chunks are durable. Again: yes."""
         with self._lock:
-            file = self._files.get(session_id)
+            file = self._files.get(key)
             if file is None:
-                file = self._files[session_id] = _Followed(key, chunk_bytes, size_bytes)
-            self._files.move_to_end(session_id)
+                file = self._files[key] = _Followed(key, chunk_bytes, size_bytes)
+            self._files.move_to_end(key)
             while len(self._files) > MOST_FOLLOWED:
                 self._files.popitem(last=False)
             file.here.update(here)
@@ -82,24 +80,22 @@ class Follower:
                 self._thread.start()
         self._due.put((assembly, file))
 
-    def finish(
-        self, handle: int, key: str, session_id: int, chunk_bytes: int, size_bytes: int, told: Callable[[], None]
-    ) -> str:
+    def finish(self, handle: int, key: str, chunk_bytes: int, size_bytes: int, told: Callable[[], None]) -> str:
         """Give the SHA-256 of the whole file, reading what was not followed. `told` is called on the way.
 
         Raises: FileNotFoundError where the file is shorter than it should be.
         """
         with self._lock:
-            file = self._files.pop(session_id, None) or _Followed(key, chunk_bytes, size_bytes)
+            file = self._files.pop(key, None) or _Followed(key, chunk_bytes, size_bytes)
         with file.lock:
             file.follow(handle, size_bytes, told)
             digest: str = file.digest.hexdigest()
         return digest
 
-    def forget(self, session_id: int) -> None:
+    def forget(self, key: str) -> None:
         """Let go of a file that is over. Again: yes."""
         with self._lock:
-            self._files.pop(session_id, None)
+            self._files.pop(key, None)
 
     def _go_on(self) -> None:
         """Hash what is due, for ever."""

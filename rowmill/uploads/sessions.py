@@ -16,7 +16,7 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.errors import Expired, InputError, NotFound, QuotaExceeded, StateError
 from rowmill.faults import fault_point
-from rowmill.models import SessionDoor, SessionState, Upload, UploadSession, UploadState, User
+from rowmill.models import SessionDoor, SessionState, Upload, UploadPart, UploadSession, UploadState, User
 from rowmill.orgs import Caller, hold_org, own
 from rowmill.uploads.receive import abandon_upload, begin_upload, clean_name
 
@@ -183,6 +183,30 @@ def need_open(session: UploadSession) -> None:
     ):
         raise StateError("This upload was cancelled. Begin it again.", state=session.upload.state)
     raise StateError("All bytes of this upload are here already; it takes no more.", state=session.upload.state)
+
+
+def hold_open(session: UploadSession) -> None:
+    """Keep the session open until the transaction ends. Raises: StateError, Expired."""
+    held = UploadSession.objects.filter(pk=session.pk).order_by("pk").select_for_update(no_key=True)
+    state, expires_at = held.values_list("state", "expires_at")[0]
+    if state != SessionState.OPEN or expires_at <= timezone.now():
+        need_still_open(session)
+
+
+def need_still_open(session: UploadSession) -> None:
+    """Look again. Raises: StateError, Expired."""
+    session.refresh_from_db()
+    need_open(session)
+
+
+def same_or_refused(part: UploadPart, digest: str) -> UploadPart:
+    """Give the chunk that is there already. Raises: StateError chunk_differs."""
+    if part.digest != digest:
+        raise StateError(
+            f"Chunk {part.number:,} is here already, with other bytes. Cancel this upload and begin it again.",
+            code="chunk_differs",
+        )
+    return part
 
 
 def touch(session: UploadSession) -> None:
