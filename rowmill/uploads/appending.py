@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from rowmill.errors import InputError, LostLease, QuotaExceeded, StateError, StorageFault
+from rowmill.errors import Expired, InputError, LostLease, QuotaExceeded, StateError, StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import SessionDoor, SessionState, UploadPart, UploadSession
 from rowmill.orgs import Caller
@@ -28,6 +28,7 @@ from rowmill.uploads.sessions import (
     need_open,
     need_size,
     open_session,
+    reopen_session,
     session_life,
 )
 from rowmill.uploads.sinks import Saved, Sink, open_sink, part_bytes
@@ -216,8 +217,16 @@ def _commit(session: UploadSession, saved: Saved) -> None:
 
 
 def finish_appended(session: UploadSession) -> None:
-    """Have the file made of what was appended. Where that cannot be now, the sweeper does it: all bytes are here."""
+    """Have the file made of what was appended. Where that cannot be now, the sweeper does it: all bytes are here.
+
+    Raises: Expired where the storage has other parts than it acknowledged; such an upload is over.
+    """
     try:
         complete_session(session)
+    except InputError as error:
+        log.error("parts differ", upload_id=str(session.upload.public_id), code=error.code)
+        reopen_session(session)
+        UploadSession.objects.filter(pk=session.pk).update(expires_at=timezone.now())
+        raise Expired("The storage has other bytes than it acknowledged. Begin this upload again.") from None
     except (StateError, StorageFault, OSError) as error:
         log.warning("not completed yet", upload_id=str(session.upload.public_id), error_type=type(error).__name__)
