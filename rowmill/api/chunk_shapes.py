@@ -20,6 +20,9 @@ class InitForm(serializers.Serializer[Any]):
     chunkSize = serializers.IntegerField(
         required=False, min_value=1, help_text="Bytes of each chunk but the last. Else the first chunk tells."
     )
+    door = serializers.ChoiceField(
+        ["chunks", "bucket"], required=False, help_text="bucket: the parts go straight to the storage, see sign/."
+    )
     kind = serializers.CharField(required=False, max_length=60, allow_blank=True)
     fingerprint = serializers.CharField(
         required=False, max_length=300, allow_blank=True, help_text="Anything that tells this file from another one."
@@ -63,6 +66,7 @@ class SessionShape(serializers.Serializer[Any]):
 
     uploadId = serializers.UUIDField()
     s3Key = serializers.CharField()
+    door = serializers.CharField()
     chunkSize = serializers.IntegerField(help_text="Bytes of each chunk but the last.")
     totalChunks = serializers.IntegerField()
     receivedChunks = serializers.ListField(child=serializers.IntegerField(), help_text="What is here already.")

@@ -36,6 +36,7 @@ from rowmill.errors import Expired, InputError, NotFound, StateError
 from rowmill.jobs.arrive import await_verdict, complete_upload, is_held
 from rowmill.jobs.progress import read_progress
 from rowmill.models import FindingRecord, Job, SessionDoor, SessionState, Upload, UploadSession, UploadState
+from rowmill.uploads.bucket import here_parts, open_bucket_session
 from rowmill.uploads.chunks import here_chunks, plan_chunks, put_chunk
 from rowmill.uploads.places import original_key
 from rowmill.uploads.sessions import cancel_session, fetch_session, need_open, open_session
@@ -78,21 +79,31 @@ class InitView(UploadDoorView):
         self.caller.need_write()
         size, kind = told["fileSize"], told.get("kind") or default_kind()
         intent = read_intent(self.caller, kind, told)
+        words: dict[str, Any] = {
+            "size_bytes": size,
+            "fingerprint": told.get("fingerprint", ""),
+            "sha256": read_sha256(told),
+            "intent": intent,
+            "confirmed": told.get("confirmDuplicate", False),
+        }
+        if told.get("door") == SessionDoor.BUCKET:  # it cuts the file itself
+            return Response(describe_session(open_bucket_session(self.caller, kind, told["fileName"], **words)))
         count, length = plan(size, told.get("totalChunks", 0), told.get("chunkSize", 0))
-        session = open_session(
-            self.caller,
-            kind,
-            told["fileName"],
-            door=SessionDoor.CHUNKS,
-            size_bytes=size,
-            chunk_count=count,
-            chunk_bytes=length,
-            fingerprint=told.get("fingerprint", ""),
-            sha256=read_sha256(told),
-            intent=intent,
-            confirmed=told.get("confirmDuplicate", False),
-        )
-        return Response(describe_session(session))
+        words |= {"door": SessionDoor.CHUNKS, "chunk_count": count, "chunk_bytes": length}
+        return Response(describe_session(open_session(self.caller, kind, told["fileName"], **words)))
+
+
+def received(session: UploadSession) -> list[int]:
+    """List the chunks that are here, by whichever door. Cost: for the door "bucket" a call to it."""
+    if session.door != SessionDoor.BUCKET or session.state == SessionState.CLOSED:
+        return here_chunks(session)
+    if session.state == SessionState.COMPLETING:
+        return list(range(session.chunk_count))
+    try:
+        return here_parts(session)
+    except Expired:  # the bucket gave it up
+        session.refresh_from_db()
+        return []
 
 
 def plan(size: int, count: int, length: int) -> tuple[int, int]:
@@ -123,9 +134,10 @@ def describe_session(session: UploadSession) -> dict[str, Any]:
     return {
         "uploadId": str(session.upload.public_id),
         "s3Key": original_key(session.upload),
+        "door": session.door,
         "chunkSize": session.chunk_bytes or -(-size // count),
         "totalChunks": session.chunk_count,
-        "receivedChunks": here_chunks(session),
+        "receivedChunks": received(session),
         "maxChunkSize": settings.ROWMILL_MAX_CHUNK_BYTES,
         "maxFileSize": settings.ROWMILL_MAX_FILE_BYTES,
         "expiresAt": session.expires_at,
@@ -168,7 +180,9 @@ class ChunkView(OrgView):
         form.fields.pop("chunk")
         form.is_valid(raise_exception=True)
         told = form.validated_data
-        session = fetch_door(self.fetch(told["uploadId"]))
+        session = self.fetch(told["uploadId"])
+        if session.door != SessionDoor.CHUNKS:
+            raise NotFound("There is no such upload by this door.")
         path = Path(file.temporary_file_path())  # type: ignore[attr-defined]
         part = put_chunk(session, told["chunkIndex"], path, read_sha256(told), self.handler.sha256)
         return Response(
@@ -270,7 +284,7 @@ def describe_progress(session: UploadSession) -> dict[str, Any]:
     upload = session.upload
     job = upload.jobs.filter(deleted_at=None).select_related("upload").first()
     done = upload.state not in (UploadState.RECEIVING, UploadState.ABORTED)
-    here = list(range(session.chunk_count)) if done else here_chunks(session)
+    here = list(range(session.chunk_count)) if done else received(session)
     size = session.size_bytes or 0
     came = size if done else session.offset_bytes or _bytes_of(session, here)
     progress = read_progress(job) if job else None

@@ -12,6 +12,7 @@ from rowmill.api.claims import BulkUploadView
 from rowmill.api.docs import DocsView, SchemaView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
 from rowmill.api.results import ResultsView
+from rowmill.api.sign import SignView
 from rowmill.api.tokens import RefreshView, TokenView
 from rowmill.api.tus import TusDoorView, TusUploadView
 from rowmill.api.uploads import FindingsView, UploadView
@@ -37,6 +38,7 @@ if find_spec("rowmill.api.accounts_urls"):
 _DOOR: list[URLPattern | URLResolver] = [
     path("init/", InitView.as_view(), name="api-upload-init"),
     path("chunk/", ChunkView.as_view(), name="api-upload-chunk"),
+    path("sign/", SignView.as_view(), name="api-upload-sign"),
     path("complete/", CompleteView.as_view(), name="api-upload-complete"),
     path("progress/", UploadProgressView.as_view(), name="api-upload-progress"),
     path("cancel/", CancelView.as_view(), name="api-upload-cancel"),

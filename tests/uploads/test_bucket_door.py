@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from django.db.models.functions import Now
+from rest_framework.test import APIClient
 
 from rowmill import faults
+from rowmill.api import chunks as api
 from rowmill.errors import Expired, InputError, RowmillError, StateError, StorageFault
 from rowmill.jobs.arrive import inspect_due
 from rowmill.models import AuditEvent, FindingRecord, Job, SessionState, Upload, UploadSession, UploadState
@@ -492,3 +494,88 @@ def test_completing_what_the_bucket_gave_up_says_so_and_ends(door, begin, kill_a
         complete_session(fresh(session))
     assert expire_sessions() == 1
     assert (states(session), stored()) == ((SessionState.CLOSED, UploadState.ABORTED), [])
+
+
+# ------------------------------------------------------------------------------------------------ by API
+
+
+@pytest.fixture
+def by_api(people, door, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """POST to a call of the chunk door, as somebody. Shape: (status, body)."""
+    monkeypatch.setattr(api, "VERDICT_SECONDS", 0.0)  # there is no worker beside the test
+
+    def call(who: str, name: str, body: dict[str, Any]) -> tuple[int, Any]:
+        client = APIClient()
+        client.force_authenticate(getattr(people, who))
+        answer = client.post(f"/api/upload/{name}/", body, format="json")
+        return answer.status_code, answer.json()
+
+    return call
+
+
+def test_the_calls_of_the_door_by_api(by_api, people):
+    data = table(PART + 100_000)
+    announced = {"fileName": "t.csv", "fileSize": len(data), "kind": "probe", "door": "bucket"}
+    status, begun = by_api("alice", "init", announced)
+    assert (status, begun["door"], begun["chunkSize"], begun["totalChunks"]) == (200, "bucket", PART, 2)
+    told = {"uploadId": begun["uploadId"]}
+    status, signed = by_api("alice", "sign", {**told, "parts": [2, 1]})
+    assert (status, [part["part"] for part in signed["parts"]]) == (200, [2, 1])
+    part = signed["parts"][0]
+    assert put(part["url"], data[PART:]) == 200
+    assert part["size"] == len(data) - PART
+    assert by_api("alice", "init", announced)[1]["receivedChunks"] == [1]
+    status, problem = by_api("alice", "complete", told)
+    assert (status, problem["code"], problem["missing"]) == (409, "chunk_missing", [0])
+    assert put(signed["parts"][1]["url"], data[:PART]) == 200
+    lies = [{"partNumber": number, "etag": '"0123456789abcdef0123456789abcdef"'} for number in (1, 2, 3)]
+    status, done = by_api("alice", "complete", {**told, "parts": lies})
+    assert (status, done["importStatus"]) == (200, "CHECKING")
+    assert inspect_due()
+    status, done = by_api("alice", "complete", told)
+    assert (status, done["sha256"], done["jobId"]) == (
+        200,
+        hashlib.sha256(data).hexdigest(),
+        str(Job.objects.get().public_id),
+    )
+    progress = _get_progress(people.alice, begun["s3Key"])
+    assert (progress["status"], progress["percent"], progress["receivedChunks"]) == ("completed", 100.0, [0, 1])
+
+
+def _get_progress(user, key: str) -> Any:
+    client = APIClient()
+    client.force_authenticate(user)
+    return client.get("/api/upload/progress/", {"s3Key": key}).json()
+
+
+def test_nobody_else_gets_an_address(by_api):
+    begun = by_api("alice", "init", {"fileName": "t", "fileSize": 5, "kind": "probe", "door": "bucket"})[1]
+    told = {"uploadId": begun["uploadId"], "parts": [1]}
+    assert by_api("charlie", "sign", told)[0] == 404
+    assert by_api("ada", "sign", told)[0] == 403
+    assert by_api("bob", "sign", told)[0] == 200
+    for parts in ([], [0], ["x"], [1] * 1_001, "1"):
+        assert by_api("alice", "sign", {**told, "parts": parts})[0] == 400
+    status, problem = by_api("alice", "sign", {**told, "parts": [10_001]})
+    assert (status, problem["code"]) == (400, "bad_index")
+
+
+def test_the_doors_are_kept_apart(by_api, settings):
+    chunks = by_api("alice", "init", {"fileName": "t", "fileSize": 5, "kind": "probe", "totalChunks": 1})[1]
+    assert chunks["door"] == "chunks"
+    assert by_api("alice", "sign", {"uploadId": chunks["uploadId"], "parts": [1]})[0] == 409
+    settings.ROWMILL_DIRECT_UPLOADS = False
+    status, problem = by_api("alice", "init", {"fileName": "t", "fileSize": 5, "kind": "probe", "door": "bucket"})
+    assert (status, problem["code"]) == (400, "no_direct_upload")
+
+
+def test_progress_tells_what_the_bucket_has_and_that_it_gave_up(by_api, door, people):
+    begun = by_api("alice", "init", {"fileName": "t", "fileSize": PART + 5, "kind": "probe", "door": "bucket"})[1]
+    session = UploadSession.objects.select_related("upload").get()
+    send(session, b"x" * (PART + 5), [2])
+    progress = _get_progress(people.alice, begun["s3Key"])
+    assert (progress["status"], progress["receivedChunks"], progress["uploadedBytes"]) == ("uploading", [1], 5)
+    name = f"{door.prefix}/{original_key(session.upload)}"
+    door.raw.abort_multipart_upload(Bucket=BUCKET, Key=name, UploadId=session.storage_token)
+    progress = _get_progress(people.alice, begun["s3Key"])
+    assert (progress["status"], progress["receivedChunks"]) == ("expired", [])
