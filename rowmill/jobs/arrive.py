@@ -148,7 +148,7 @@ def is_held(upload: Upload) -> bool:
 def await_verdict(upload: Upload, seconds: float) -> Upload:
     """Wait until an upload is inspected and its job is made, at most so long. Raises: DuplicateFile where it is held.
 
-    Cost: a query each tenth of a second; no connection is kept by it on SQLite or in a pool.
+    Cost: a thread of the web server, and a query or two each tenth of a second.
     """
     until = time.monotonic() + seconds
     while True:
