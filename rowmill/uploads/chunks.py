@@ -14,7 +14,7 @@ from django.db import transaction
 
 from rowmill.errors import Expired, InputError, StateError, StorageFault
 from rowmill.faults import fault_point
-from rowmill.models import PartPlace, UploadPart, UploadSession, UploadState
+from rowmill.models import PartPlace, SessionDoor, UploadPart, UploadSession, UploadState
 from rowmill.storage.assembling import InFile, Part, is_in_file, open_assembly
 from rowmill.uploads import pieces
 from rowmill.uploads.hashing import follower
@@ -54,6 +54,8 @@ def put_chunk(
     Raises: Expired, StateError (chunk_differs for other bytes than are here already), InputError checksum_mismatch,
     bad_index, chunk_size; OutOfSpace, StorageFault.
     """
+    if session.door != SessionDoor.CHUNKS:
+        raise StateError("This upload does not come in chunks. Send it by the door that began it.")
     need_open(session)
     digest = digest or hash_file(path)
     if sha256_declared and sha256_declared.lower() != digest:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +20,7 @@ from rowmill import audit, faults, registry
 from rowmill.contracts import Outcome
 from rowmill.errors import TableError
 from rowmill.jobs import checkpoint, halve
+from rowmill.jobs.arrive import complete_upload, inspect_due
 from rowmill.jobs.checkpoint import write_checkpoint
 from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.run import run_batch
@@ -25,12 +28,26 @@ from rowmill.jobs.runner import Runner
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
 from rowmill.jobs.submit import submit_job, take_file
 from rowmill.jobs.sweep import recover_after_start, sweep
-from rowmill.models import FINAL_STATES, AuditEvent, Batch, IdempotencyKey, Job, Org, Upload, User
+from rowmill.models import (
+    FINAL_STATES,
+    AuditEvent,
+    Batch,
+    IdempotencyKey,
+    Job,
+    Org,
+    SessionState,
+    Upload,
+    UploadSession,
+    User,
+)
 from rowmill.orgs import Caller, add_member, create_org, find_caller
 from rowmill.registry import get_kind
 from rowmill.uploads import receive
+from rowmill.uploads.chunks import missing_chunks, put_chunk
 from rowmill.uploads.inspect import inspect_upload
+from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
+from rowmill.uploads.sessions import cancel_session, open_session
 from tests.probe import Probe
 
 registry.extend({"probe": "tests.probe.Probe"}, {}, {})
@@ -52,7 +69,7 @@ def prepare(story: str) -> None:
 
     prepare_database()
     caller = find_caller(add_member(create_org("acme"), "alice@acme.test", "admin", None))
-    if story not in ("intake", "refused"):
+    if story not in ("intake", "refused", "chunked"):
         upload = begin_upload(caller, "probe", "probe.csv")
         inspect_upload(
             finish_upload(upload, *receive_whole(upload, [table(FEW_ROWS if story == "poison" else ROWS)], 1 << 20))
@@ -115,6 +132,58 @@ def intake() -> None:
     assert Job.objects.count() == 1, f"one key made {Job.objects.count()} jobs"
     assert IdempotencyKey.objects.get().job_id == taken.job.pk
     run_out()
+
+
+def chunked() -> None:
+    """A file in chunks, sent on by a client that was told nothing; beside it one that is given up and one that expires."""
+    restart()
+    data, length = table(FEW_ROWS), 70
+    kept = session_of("kept", data, length)
+    if kept.state == SessionState.OPEN:
+        for index in (1, *missing_chunks(kept)):
+            send_chunk(kept, index, data[index * length : (index + 1) * length])
+    assert complete_upload(caller(), kept).sha256 == hashlib.sha256(data).hexdigest()
+    while inspect_due():
+        pass
+    with get_storage().open(original_key(kept.upload)) as file:
+        assert file.read() == data
+    assert Job.objects.count() == 1, f"one file made {Job.objects.count()} jobs"
+    for word in ("dropped", "expired"):
+        session = session_of(word, data + b"9,x\n", length)
+        if session.state == SessionState.OPEN and not session.parts.exists():
+            send_chunk(session, 0, data[:length])
+        if word == "dropped":
+            cancel_session(caller(), session)
+    UploadSession.objects.filter(fingerprint="expired").update(expires_at="2000-01-01T00:00:00+00:00")
+    sweep()
+    run_out()
+    assert Upload.objects.filter(state="ABORTED", purged_at__isnull=False).count() == 2
+    assert not UploadSession.objects.exclude(state=SessionState.CLOSED).exists()
+
+
+def session_of(word: str, data: bytes, length: int) -> UploadSession:
+    """Give the session that the client began, begun now where there is none."""
+    found = UploadSession.objects.select_related("upload").filter(fingerprint=word).first()
+    return found or open_session(
+        caller(),
+        "probe",
+        "big.csv",
+        door="chunks",
+        size_bytes=len(data),
+        chunk_count=-(-len(data) // length),
+        fingerprint=word,
+        intent={},
+    )
+
+
+def send_chunk(session: UploadSession, index: int, data: bytes) -> None:
+    """Send one chunk; what was acknowledged must be there from then on."""
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=settings.SCRATCH_DIR, prefix="receive-") as file:
+        file.write(data)
+        file.flush()
+        put_chunk(session, index, Path(file.name))
+    note({"chunk": index, "session": session.pk})
 
 
 def refused() -> None:
@@ -226,6 +295,7 @@ def _work_a_little_and_cancel(job: Job) -> None:
 
 STORIES: dict[str, Callable[[], None]] = {
     "intake": intake,
+    "chunked": chunked,
     "refused": refused,
     "work": work,
     "stop": stop,
