@@ -137,3 +137,12 @@ def test_without_the_driver_it_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
     assert "pip install 'rowmill[cluster]'" in done.stdout
     assert "hunter2" not in done.stdout
+
+
+def test_pages_may_send_to_the_bucket_only_where_that_is_allowed(tmp_path: Path) -> None:
+    place = "s3://bucket/p?endpoint=https://s3.clinic.example:9000&region=x&path_style=yes"
+    policy = "s.CONTENT_SECURITY_POLICY['DIRECTIVES']['connect-src']"
+    assert load(tmp_path, policy, ROWMILL_STORAGE_URL=place) == """["'self'"]"""
+    told = load(tmp_path, policy, ROWMILL_STORAGE_URL=place, ROWMILL_DIRECT_UPLOADS="yes")
+    assert told == """["'self'", 'https://s3.clinic.example:9000']"""
+    assert load(tmp_path, policy, ROWMILL_DIRECT_UPLOADS="yes") == """["'self'"]"""
