@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from rowmill import registry
 from rowmill.claims.intake import DEFAULT_PAYER, take_claims_file
@@ -26,19 +28,34 @@ from rowmill.errors import (
     StorageFault,
     TableError,
 )
-from rowmill.models import Job, PayerAccount, Practice, Upload, UploadState
+from rowmill.jobs.arrive import complete_upload
+from rowmill.jobs.submit import find_twin
+from rowmill.models import (
+    Job,
+    PayerAccount,
+    Practice,
+    SessionDoor,
+    SessionState,
+    Upload,
+    UploadSession,
+    UploadState,
+)
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
+from rowmill.uploads.sessions import fetch_session
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import list_history
 from rowmill.web.jobs import live_context
 
 KIND = "claim_status"
+CHUNK_BYTES = 1024 * 1024
 NO_VERDICT: dict[str, str] = {
     UploadState.RECEIVING: "This file is still coming in. Load the page again in a moment.",
     UploadState.CHECKING: "This file is still being checked. Load the page again in a moment.",
+    UploadState.READY: "This file is sound; its job is being started. Load the page again in a moment.",
     UploadState.ABORTED: "This file was not taken: its sending broke off, or it had been sent before. Nothing was run.",
 }
+UNFINISHED = 20  # as many are offered on the page; the others end with their time
 FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take besides the file
 
 
@@ -172,8 +189,24 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
         "practices": own(caller, Practice),
         "without_account": not own(caller, PayerAccount).exists(),
         "max_bytes": settings.ROWMILL_MAX_UPLOAD_BYTES,
+        "max_file_bytes": settings.ROWMILL_MAX_FILE_BYTES,
+        "chunk_bytes": CHUNK_BYTES,
+        "tus_url": reverse("api-tus"),
+        "no_upload": UUID(int=0),
+        "unfinished": _list_unfinished(caller),
         **list_history(caller, "", "", "1"),
     }
+
+
+def _list_unfinished(caller: Caller) -> QuerySet[UploadSession]:
+    """Find what this person began on the page and did not finish: the script goes on where it stopped."""
+    return (
+        own(caller, UploadSession)
+        .filter(created_by=caller.user, door=SessionDoor.TUS, state=SessionState.OPEN)
+        .filter(offset_bytes__gt=0, size_bytes__gt=0, expires_at__gt=timezone.now())
+        .select_related("upload")
+        .order_by("-id")[:UNFINISHED]
+    )
 
 
 @require_GET
@@ -181,10 +214,51 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
 def upload_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Show the verdict on a file again: what was found, where, and what to do."""
     upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
-    if upload.state in NO_VERDICT:
+    verdict = _find_verdict(upload)
+    if verdict is None:
         verdict = Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
-        return render(request, "uploads/upload.html", {"verdict": verdict, "upload": upload})
-    job = Job.objects.filter(upload=upload, deleted_at=None).order_by("-id").first()
-    word = "refused" if upload.state == UploadState.REJECTED else "sound"
-    verdict = Verdict(word, upload.name, 200, upload=upload, findings=list(upload.findings.all()), job=job)
     return render(request, "uploads/upload.html", {"verdict": verdict, "upload": upload})
+
+
+@require_GET
+@member_view
+def upload_verdict(request: MemberRequest, public_id: UUID) -> HttpResponse:
+    """Give the verdict on a file as a part of the page, 202 while there is none yet."""
+    upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
+    verdict = _find_verdict(upload)
+    if verdict is None:
+        return HttpResponse(status=202)
+    return render(request, "uploads/verdict.html", {"verdict": verdict})
+
+
+def _find_verdict(upload: Upload) -> Verdict | None:
+    """Say what became of a file; None while it comes in, is checked, or its job is being made."""
+    if upload.state in (UploadState.RECEIVING, UploadState.CHECKING):
+        return None
+    if upload.state == UploadState.ABORTED:
+        return Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
+    jobs = Job.objects.filter(upload=upload)
+    if upload.state == UploadState.READY and upload.intent is not None and not jobs.exists():
+        return _held(upload) if upload.purge_after is not None else None
+    word = "refused" if upload.state == UploadState.REJECTED else "sound"
+    job = jobs.filter(deleted_at=None).order_by("-id").first()
+    return Verdict(word, upload.name, 200, upload=upload, findings=list(upload.findings.all()), job=job)
+
+
+def _held(upload: Upload) -> Verdict:
+    """Tell of a sound file that waits for a word, since the same bytes made a job before."""
+    twin = find_twin(upload, upload.sha256)
+    return Verdict("duplicate", upload.name, 200, upload=upload, job=twin, created_at=twin and twin.created_at)
+
+
+@require_POST
+@member_view
+def confirm(request: MemberRequest, public_id: UUID) -> HttpResponse:
+    """Run a file although the same bytes were sent before: they are here already, nothing is sent again."""
+    session = fetch_session(request.caller, public_id)
+    upload = complete_upload(request.caller, session, confirmed=True)
+    if request.htmx:
+        return HttpResponse(status=202)
+    job = Job.objects.filter(upload=upload).order_by("-id").first()
+    target = reverse("job", args=[job.public_id]) if job else reverse("upload", args=[upload.public_id])
+    return HttpResponseRedirect(target, status=303)
