@@ -92,10 +92,15 @@ class TusView(OrgView):
         return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Raises: WrongVersion, once the caller is known."""
+        """Raises: WrongVersion, once the caller is known and what is asked for is theirs."""
         super().initial(request, *args, **kwargs)
+        if request.method != "OPTIONS":
+            self.find(**kwargs)
         if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
             raise WrongVersion
+
+    def find(self, **kwargs: Any) -> None:
+        """Look up what the address names. Raises: NotFound."""
 
     def handle_exception(self, exc: Exception) -> Response:
         """Give a mismatch its own status, which is none of HTTP's."""
@@ -199,16 +204,17 @@ class TusDoorView(TusView):
 class TusUploadView(TusView):
     """Where a file's bytes go."""
 
-    def session(self, upload_id: object) -> UploadSession:
-        """Give the upload's session, if it came by this door. Raises: NotFound."""
-        session = fetch_session(self.caller, str(upload_id))
-        if session.door != SessionDoor.TUS:
+    session: UploadSession
+
+    def find(self, **kwargs: Any) -> None:
+        """Look up the upload's session, if it came by this door. Raises: NotFound."""
+        self.session = fetch_session(self.caller, str(kwargs["upload_id"]))
+        if self.session.door != SessionDoor.TUS:
             raise NotFound("There is no such upload.")
-        return session
 
     def head(self, request: Request, upload_id: str) -> Response:
         """Say how far the file is durable. Raises: Expired; StateError where it was cancelled."""
-        session = self.session(upload_id)
+        session = self.session
         if session.offset_bytes != session.size_bytes:
             need_open(session)
         names = {"filename": session.upload.name, "kind": session.upload.kind}
@@ -235,7 +241,7 @@ class TusUploadView(TusView):
         """Append bytes at the file's end."""
         body = self.body()
         offset, length = need_number(request.headers, "Upload-Offset"), request.headers.get("Upload-Length")
-        session = self.session(upload_id)
+        session = self.session
         need_open(session)
         if length is not None:
             tell_size(self.caller, session, need_number(request.headers, "Upload-Length"))
@@ -251,7 +257,7 @@ class TusUploadView(TusView):
     )
     def delete(self, request: Request, upload_id: str) -> Response:
         """Give the upload up: its bytes go."""
-        cancel_session(self.caller, self.session(upload_id))
+        cancel_session(self.caller, self.session)
         return Response(status=204)
 
 

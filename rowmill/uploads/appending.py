@@ -19,8 +19,9 @@ from rowmill.errors import Expired, InputError, LostLease, QuotaExceeded, StateE
 from rowmill.faults import fault_point
 from rowmill.models import SessionDoor, SessionState, UploadPart, UploadSession
 from rowmill.orgs import Caller
-from rowmill.storage import open_assembly
+from rowmill.storage import is_in_file, open_assembly
 from rowmill.uploads.completing import complete_session
+from rowmill.uploads.hashing import follower
 from rowmill.uploads.places import get_storage, need_room, original_key
 from rowmill.uploads.sessions import (
     cancel_session,
@@ -213,7 +214,16 @@ def _commit(session: UploadSession, saved: Saved) -> None:
             UploadPart.objects.filter(session=session, number__gte=saved.parts[0].number).delete()
             UploadPart.objects.bulk_create(saved.parts)
     session.offset_bytes, session.state, session.expires_at = saved.offset, state, expires_at
+    _follow(session)
     fault_point("append_committed")
+
+
+def _follow(session: UploadSession) -> None:
+    """Let the running hash know what is durable, so that the last request need not read the whole file again."""
+    assembly, key = open_assembly(get_storage()), original_key(session.upload)
+    whole = session.offset_bytes // session.chunk_bytes
+    if whole and session.size_bytes and is_in_file(assembly):
+        follower.note_chunks(assembly, key, range(whole), session.chunk_bytes, session.size_bytes)
 
 
 def finish_appended(session: UploadSession) -> None:
