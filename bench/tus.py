@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from upload import Server, make_file, quiet, serving
+from upload import Server, make_file, serving
 
 PACKAGES = ("@tus/server@2.4.5", "@tus/file-store@2.1.1", "tus-js-client@4.3.1")
 WAYS = {"whole": 0, "chunks": 8_000_000}  # one PATCH for all, or one for each 8 MB
@@ -88,7 +88,6 @@ def measure(server: Server, folder: Path, path: Path, theirs: str, runs: int) ->
     for run in range(runs):
         for way, chunk in WAYS.items():
             for who, endpoint, token in (("ours", ours, server.token), ("reference", theirs, "")):
-                quiet(server)
                 seconds = send(folder, path, endpoint, token, chunk, f"bench-{way}-{run}.csv")
                 taken.setdefault(f"{who}_{way}", []).append(seconds)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
