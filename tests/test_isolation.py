@@ -27,6 +27,8 @@ from django.urls.converters import IntConverter, UUIDConverter
 from rowmill.claims.intake import take_claims_file
 from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, User
 from rowmill.orgs import find_caller, make_token
+from rowmill.uploads.chunks import put_chunk
+from rowmill.uploads.sessions import open_session
 from tests.api.made import make_job, make_upload
 from tests.conftest import People
 
@@ -61,6 +63,10 @@ FORM: dict[str, Any] = {
     "kind": "claim_status",
     "confirm_duplicate": "true",
     "confirm": "yes",
+    "fileName": "other.csv",
+    "fileSize": "5",
+    "totalChunks": "1",
+    "chunkIndex": "0",
 }
 CLAIMS = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1001,Ann,Oak,1980-01-15,S1001\n"
 
@@ -111,8 +117,10 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(people: People, settings, tmp_path: Path) -> list[Address]:
+def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Address]:
     """Fill acme with one of everything, and give every address with acme's ids."""
+    monkeypatch.setattr("rowmill.api.chunks.VERDICT_SECONDS", 0.0)  # there is no worker to wait for
+    monkeypatch.setitem(FORM, "uploadId", "")
     settings.STORAGE_DIR, settings.SCRATCH_DIR = tmp_path / "storage", tmp_path / "scratch"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     acme, alice = people.acme, people.alice
@@ -128,6 +136,14 @@ def world(people: People, settings, tmp_path: Path) -> list[Address]:
     refused = make_upload(acme, alice, f"{CANARY}.csv", state="REJECTED", findings=1)
     things = [*jobs, real.upload, refused, practice, account, invitation, acme]
     ids = [str(thing.public_id) for thing in things]
+    session = open_session(
+        find_caller(alice), "claim_status", f"{CANARY}.csv", door="chunks", size_bytes=5, chunk_count=1, intent=None
+    )
+    spool = tmp_path / "spool"
+    spool.write_bytes(b"12345")
+    put_chunk(session, 0, spool)
+    ids.append(str(session.upload.public_id))
+    FORM["uploadId"] = ids[-1]
     members = [str(pk) for pk in Membership.objects.filter(org=acme).values_list("pk", flat=True)]
     return find_addresses(ids, members)
 
@@ -162,6 +178,12 @@ class Browser(Client):
 def call(client: Browser, method: str, path: str):
     """Call an address as a person, with a body that any form would like."""
     client.need_session()
+    if method == "GET" and path.endswith("/upload/progress/"):
+        path += f"?uploadId={FORM['uploadId']}"
+    if method == "POST" and path.startswith("/api/upload/"):
+        chunk = {"chunk": SimpleUploadedFile("chunk", b"12345")} if path.endswith("/chunk/") else {}
+        kind = {} if chunk else {"content_type": "application/json"}
+        return client.post(path, {**FORM, "parts": [1], **chunk}, **kind)
     if method == "POST":
         return client.post(path, {**FORM, "file": SimpleUploadedFile("claims.csv", CLAIMS)})
     if method in ("PUT", "PATCH"):
@@ -176,6 +198,7 @@ def read(response) -> bytes:
 def test_crawl_finds_the_addresses(world: list[Address]) -> None:
     routes = {address.route for address in world}
     assert {"api/v1/claims/csv-jobs/<uuid:job_id>/results/", "api/v1/claims/bulk/upload/", "bulk-upload"} <= routes
+    assert {f"api/upload/{word}/" for word in ("init", "chunk", "complete", "progress", "cancel", "sign")} <= routes
     assert sum(address.names_object for address in world) >= 15
     assert not [address.route for address in world if any(char in address.paths[0] for char in "<>(){}")]
 
@@ -196,6 +219,26 @@ def test_charlie_gets_404_for_all_that_is_acmes(world: list[Address], people: Pe
     assert everything_of(people.acme) == before
 
 
+def test_charlie_finds_no_upload_by_what_a_body_or_a_query_names(world: list[Address], people: People) -> None:
+    """The chunk door's addresses name no object; what is said to them does."""
+    charlie, nowhere = Browser(people.charlie), "00000000-0000-0000-0000-000000000000"
+    mine = FORM["uploadId"]
+    for word, method in (
+        ("chunk", "POST"),
+        ("complete", "POST"),
+        ("cancel", "POST"),
+        ("sign", "POST"),
+        ("progress", "GET"),
+    ):
+        answers = []
+        for upload_id in (mine, nowhere):
+            FORM["uploadId"] = upload_id
+            response = call(charlie, method, f"/api/upload/{word}/")
+            answers.append((response.status_code, response.json()["code"], response.json()["detail"]))
+        assert answers[0] == answers[1] == (404, "not_found", "There is no such upload."), word
+    FORM["uploadId"] = mine
+
+
 def test_other_methods_than_an_address_has_tell_nothing(world: list[Address], people: People) -> None:
     """A 405 must not depend on whether the id is there."""
     nowhere = "00000000-0000-0000-0000-000000000000"
@@ -214,7 +257,11 @@ def test_auditor_changes_nothing(world: list[Address], people: People) -> None:
     for address, method in product(world, UNSAFE):
         for path in address.paths:
             response = call(ada, method, path)
-            let_in = address.route.startswith("api/v1/") and response.status_code < 400 and not OWN.match(address.route)
+            let_in = (
+                address.route.startswith(("api/v1/", "api/upload/"))
+                and response.status_code < 400
+                and not OWN.match(address.route)
+            )
             if response.status_code >= 500 or let_in:
                 wrong.append((method, address.route, response.status_code))
     assert sorted(set(map(str, wrong))) == []
@@ -255,5 +302,7 @@ def test_admin_changes_things_by_the_same_calls(world: list[Address], people: Pe
         ("POST", "api/v1/claims/csv-jobs/<uuid:job_id>/cancel/"),
         ("POST", "api/v1/claims/csv-jobs/<uuid:job_id>/retry/"),
         ("DELETE", "api/v1/claims/csv-jobs/<uuid:job_id>/"),
+        ("POST", "api/upload/init/"),
+        ("POST", "api/upload/complete/"),
     } <= changed
     assert Job.objects.filter(org=people.acme).count() == 2

@@ -85,7 +85,7 @@ def _agree_on_size(session: UploadSession, length: int, index: int) -> None:
     total, count = session.size_bytes or 0, session.chunk_count
     last = index == count - 1
     if not session.chunk_bytes:
-        learnt, odd = divmod(total - length, count - 1) if last else (length, 0)
+        learnt, odd = divmod(total - length, count - 1) if last and count > 1 else (length, 0)
         if not odd and 0 < length <= learnt and learnt * (count - 1) < total <= learnt * count:
             UploadSession.objects.filter(pk=session.pk, chunk_bytes=0).update(chunk_bytes=learnt)
             session.refresh_from_db(fields=["chunk_bytes"])
