@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django_htmx.middleware import HtmxDetails
 
 from rowmill.errors import (
+    Expired,
     InputError,
     KeyReused,
     NotAllowed,
@@ -29,6 +30,7 @@ STATUS: dict[type[RowmillError], int] = {
     NotFound: 404,
     NotAllowed: 403,
     StateError: 409,
+    Expired: 410,
     KeyReused: 422,
     OutOfSpace: 507,
     StorageFault: 503,
@@ -39,6 +41,7 @@ TITLES = {
     403: "Your role does not allow this",
     404: "There is nothing here",
     409: "Not now",
+    410: "Its time was over",
     422: "This was sent before with other content",
     503: "The files cannot be reached just now",
     507: "The disk is almost full",
@@ -49,6 +52,7 @@ ADVICE = {
     403: "Ask an admin of your org to do it, or to change your role.",
     404: "It was deleted, or it belongs to another org. Look for it in the list of jobs.",
     409: "Go back and load the page again to see where it stands.",
+    410: "Send the file again from its beginning.",
     503: "Nothing that was taken in is lost. Try again in a minute; if it stays, tell whoever runs this installation.",
     507: "Nothing that was taken in is lost. Ask whoever runs this installation to make room, then send it again.",
 }
@@ -66,7 +70,7 @@ def member_view(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Let only members of an org in, put the caller on the request, turn Rowmill's errors into pages.
 
-    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, StorageFault 503,
+    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, Expired 410, StorageFault 503,
     OutOfSpace 507.
     """
 

@@ -31,8 +31,14 @@ class Entry:
     def live(self) -> bool:
         """Tell whether it still changes."""
         if self.job is None:
-            return self.upload.state in (UploadState.RECEIVING, UploadState.CHECKING)
+            coming = self.upload.state == UploadState.READY and self.upload.intent is not None and not self.held
+            return coming or self.upload.state in (UploadState.RECEIVING, UploadState.CHECKING)
         return self.job.state not in FINAL_STATES
+
+    @property
+    def held(self) -> bool:
+        """Tell whether it waits for a word, since the same bytes made a job before."""
+        return self.job is None and self.upload.state == UploadState.READY and self.upload.purge_after is not None
 
     @property
     def row_id(self) -> str:
@@ -70,6 +76,17 @@ def list_history(caller: Caller, state: str, search: str, page: str) -> dict[str
 def describe_job(job: Job) -> Entry:
     """Give one job's line."""
     return Entry(job.upload, job, read_progress(job))
+
+
+def describe_upload(upload: Upload) -> Entry:
+    """Give one file's line, with its latest job where it has one."""
+    job = (
+        Job.objects.filter(upload=upload, deleted_at=None)
+        .select_related("upload", "created_by")
+        .order_by("-id")
+        .first()
+    )
+    return Entry(upload, None, None) if job is None else describe_job(job)
 
 
 def _find(caller: Caller, state: str, search: str) -> QuerySet[Upload]:

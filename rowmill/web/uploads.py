@@ -44,7 +44,7 @@ from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
 from rowmill.uploads.sessions import fetch_session
 from rowmill.web.frame import MemberRequest, member_view
-from rowmill.web.history import list_history
+from rowmill.web.history import describe_upload, list_history
 from rowmill.web.jobs import live_context
 
 KIND = "claim_status"
@@ -223,8 +223,10 @@ def upload_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @member_view
 def upload_verdict(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Give the verdict on a file as a part of the page, 202 while there is none yet."""
+    """Give the verdict on a file as a part of the page, 202 while there is none yet; to the history its line."""
     upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
+    if request.htmx and (request.htmx.target or "").startswith("row-"):
+        return render(request, "jobs/row.html", {"entry": describe_upload(upload)})
     verdict = _find_verdict(upload)
     if verdict is None:
         return HttpResponse(status=202)

@@ -123,22 +123,25 @@
 
     // Note how many bytes are on their way, at which moment.
     note(here) {
-      const now = performance.now() / 1000;
       this.here = here;
-      this.samples.push([now, here]);
-      while (this.samples.length > 2 && now - this.samples[0][0] > SPEED_SECONDS) {
+      this.samples.push([performance.now() / 1000, here]);
+      this.tick();
+      this.drawBar();
+    }
+
+    // Say it anew: where nothing comes through any more, the speed falls.
+    tick() {
+      const now = performance.now() / 1000;
+      while (this.samples.length > 1 && now - this.samples[0][0] > SPEED_SECONDS) {
         this.samples.shift();
       }
       this.part("line").textContent = this.describe(this.state);
-      this.drawBar();
     }
 
     // Give bytes a second, 0 while nobody can know.
     speed() {
-      const first = this.samples[0];
-      const last = this.samples[this.samples.length - 1];
-      const seconds = first ? last[0] - first[0] : 0;
-      return seconds >= 1 ? Math.max(0, (last[1] - first[1]) / seconds) : 0;
+      const seconds = this.samples.length ? performance.now() / 1000 - this.samples[0][0] : 0;
+      return seconds >= 1 ? Math.max(0, (this.here - this.samples[0][1]) / seconds) : 0;
     }
 
     describe(state) {

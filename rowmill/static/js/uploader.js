@@ -373,6 +373,14 @@
     adopt(new FileCard(element));
   });
 
+  window.setInterval(function () {
+    allCards().forEach(function (card) {
+      if (card.state === "sending") {
+        card.tick();
+      }
+    });
+  }, 1000);
+
   window.addEventListener("beforeunload", function (event) {
     const busy = allCards().some(function (card) {
       return ["waiting", "sending", "trying"].includes(card.state);
