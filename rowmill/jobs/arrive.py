@@ -24,6 +24,7 @@ MOST_INSPECTIONS = 2  # of one process at once: each is a child with a memory li
 AWAY_SECONDS = 10
 LOOK_SECONDS = 0.1
 _inspecting = threading.BoundedSemaphore(MOST_INSPECTIONS)
+_held: dict[int, Upload] = {}
 
 
 def inspect_due() -> bool:
@@ -34,10 +35,20 @@ def inspect_due() -> bool:
         upload = claim_due_upload()
         if upload is None:
             return False
-        judge_claimed(upload)
+        _held[upload.pk] = upload
+        try:
+            judge_claimed(upload)
+        finally:
+            del _held[upload.pk]
         return True
     finally:
         _inspecting.release()
+
+
+def give_back_inspections() -> None:
+    """Let others inspect what this process, which ends, has not done with. What it may still write is refused then."""
+    for upload in list(_held.values()):
+        _put_off(upload, -1)  # due at once
 
 
 def judge_claimed(upload: Upload) -> None:
@@ -56,7 +67,7 @@ def judge_claimed(upload: Upload) -> None:
         return
     except StorageFault as fault:
         log.warning("inspection waits for the storage", upload_id=str(upload.public_id), cause=str(fault))
-        _put_off(upload)
+        _put_off(upload, AWAY_SECONDS)
         return
     except (RowmillError, OSError) as error:
         log.warning("inspection failed", upload_id=str(upload.public_id), exc_info=error)
@@ -65,10 +76,10 @@ def judge_claimed(upload: Upload) -> None:
         submit_intended(upload)
 
 
-def _put_off(upload: Upload) -> None:
+def _put_off(upload: Upload, seconds: float) -> None:
     """Let an upload be inspected a little later, by whoever comes first."""
     mine = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims)
-    mine.update(lease_until=Now() + timedelta(seconds=AWAY_SECONDS))
+    mine.update(lease_until=Now() + timedelta(seconds=seconds))
 
 
 def submit_intended(upload: Upload) -> Job | None:

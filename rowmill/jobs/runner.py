@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections
 
 from rowmill.doorbell import INTERACTIVE, LANES, heard, ring_here, wait_for_ring
 from rowmill.errors import ConfigError, LostLease
-from rowmill.jobs.arrive import inspect_due
+from rowmill.jobs.arrive import give_back_inspections, inspect_due
 from rowmill.jobs.claim import claim_batch, release_batch
 from rowmill.jobs.hold import free_connection
 from rowmill.jobs.run import run_batch
@@ -95,7 +95,7 @@ class Runner:
         """Pick up what an earlier process left, then begin. Raises: ConfigError where the encryption key is another."""
         need_key()
         if self.alone:
-            recover_after_start(large_too=False)
+            recover_after_start(large_too=INTERACTIVE not in self.lanes)
         else:
             recover_among_others()
         for thread in self._threads:
@@ -118,6 +118,10 @@ class Runner:
     def _give_back(self) -> int:
         """Put back the batches of threads that still run: whatever these write from now on is refused."""
         held = list(self._doing.values())
+        try:
+            give_back_inspections()
+        except DatabaseError as error:
+            log.warning("an upload could not be put back; its lease will run out", exc_info=error)
         for batch in held:
             try:
                 release_batch(batch)
@@ -173,7 +177,7 @@ class Runner:
         """Sweep every few seconds until stopped."""
         while not self.stopping.wait(settings.ROWMILL_SWEEP_SECONDS):
             try:
-                sweep(large_too=False)
+                sweep(large_too=INTERACTIVE not in self.lanes)
             except Exception as error:
                 log.error("sweeper stumbled", exc_info=error)
             free_connection()
