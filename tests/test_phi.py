@@ -27,6 +27,7 @@ from payersim.testing import Payer, running
 from rowmill.admin import site
 from rowmill.claims.accounts import seal_credentials
 from rowmill.claims.workflow import WorkflowEngine
+from rowmill.jobs.arrive import inspect_due
 from rowmill.models import AuditEvent, FindingRecord, Job, PayerAccount, Practice, Result, Upload
 from rowmill.orgs import find_caller
 from rowmill.uploads.places import folder_key, get_storage
@@ -397,6 +398,65 @@ def test_canaries_are_where_they_belong_and_nowhere_else(
 
     # Nothing is left lying about.
     assert {p for p in temporary_places() if p not in before} == set()
+
+
+def test_the_chunk_door_tells_no_cell(
+    alice: Client, ears: Ears, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file in chunks, sound or refused, sent twice, given up, or met by an error that quotes it."""
+    monkeypatch.setattr("rowmill.api.chunks.VERDICT_SECONDS", 0.0)
+    browser, before = Browser(alice), temporary_places()
+
+    def post(word: str, **body: Any) -> Any:
+        answer = browser("post", f"/api/upload/{word}/", body)
+        assert canaries_in(answer.whole) == set(), word
+        return answer
+
+    def send(data: bytes, upload_id: str, **more: Any) -> Any:
+        chunk = SimpleUploadedFile("chunk", data)
+        return post("chunk", uploadId=upload_id, chunkIndex=0, chunk=chunk, **more)
+
+    monkeypatch.setattr(alice, "post", json_but_for_files(alice.post))
+    unclosed = as_csv(CLEAN).replace(b"Cnrylastc", b'"Cnrylastc', 1)
+    for name, data, state in (("a.csv", unclosed, "REJECTED"), ("b.csv", as_csv(CLEAN), "READY")):
+        told = post("init", fileName=name, fileSize=len(data), totalChunks=1).json()
+        assert send(data, told["uploadId"], sha256="0" * 64).json()["code"] == "checksum_mismatch"
+        assert send(data[:-1], told["uploadId"]).json()["code"] == "chunk_size"
+        for _ in range(2):
+            assert send(data, told["uploadId"]).status_code == 200
+        assert send(bytes(len(data)), told["uploadId"]).json()["code"] == "chunk_differs"
+        assert post("complete", uploadId=told["uploadId"]).status_code == 200
+        while inspect_due():
+            pass
+        assert post("complete", uploadId=told["uploadId"]).json()["upload"]["status"] == state
+        progress = browser("get", f"/api/upload/progress/?s3Key={told['s3Key']}")
+        assert (progress.status_code, canaries_in(progress.whole)) == (200, set())
+
+    def broken(*_args: Any, **_more: Any) -> None:
+        raise RuntimeError("cannot write CNRYCLM0001 Cnrylasta")
+
+    told = post("init", fileName="c.csv", fileSize=len(unclosed), totalChunks=1).json()
+    monkeypatch.setattr("rowmill.api.chunks.put_chunk", broken)
+    assert send(unclosed, told["uploadId"]).status_code == 500
+    assert post("cancel", uploadId=told["uploadId"]).status_code == 200
+
+    assert len(ears.lines().splitlines()) > 10
+    assert canaries_in(ears.lines()) == set()
+    assert [line for line in ears.records(caplog) if canaries_in(line)] == []
+    assert places_in_database() == set()
+    assert [line for line in (*browser.around, *browser.links) if canaries_in(line)] == []
+    assert {p for p in temporary_places() if p not in before} == set()
+
+
+def json_but_for_files(send: Any) -> Any:
+    """Give a client's `post` that sends JSON unless there is a chunk in it."""
+
+    def post(path: str, data: Any = None, **more: Any) -> Any:
+        if "chunk" in data:
+            return send(path, data, **more)
+        return send(path, json.dumps(data), content_type="application/json", **more)
+
+    return post
 
 
 def test_the_admin_shows_no_cell(alice: Client, people: People) -> None:
