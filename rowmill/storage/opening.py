@@ -68,7 +68,7 @@ def _open(url: str, folder: str, scratch: str, scratch_bytes: int, min_free_byte
 def check_storage(settings: StorageSettings) -> str:
     """Write, read, list and delete a small object. Shape: "ok", or the cause in words, never a secret.
 
-    Cost: five calls to a bucket, or as many touches of the disk; seconds at the most while it does not answer.
+    Cost: six calls to a bucket, or as many touches of the disk; seconds at the most while it does not answer.
     """
     key, sent = f"check/{uuid4().hex}", secrets.token_bytes(32)
     try:

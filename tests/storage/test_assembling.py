@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import random
 import threading
 import urllib.error
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rowmill.contracts import Storage
-from rowmill.errors import InputError, StorageFault
+from rowmill.errors import InputError, OutOfSpace, StorageFault
 from rowmill.storage import Assembly, InBucket, InFile, Part, is_in_bucket, is_in_file, open_assembly, s3_parts
 from rowmill.storage.assembling import LEAST_PART_BYTES
 
@@ -244,6 +246,62 @@ def test_two_writers_of_one_range_never_mix(storage: Storage, in_file: InFile, t
         list(pool.map(write, "abcd"))
     in_file.complete(KEY, token, [], size + 5)
     assert len(set(read(storage)[5:])) == 1
+
+
+def test_who_still_writes_when_it_is_completed_changes_nothing_after(storage: Storage, in_file: InFile, tmp_path: Path):
+    size = 1 << 20
+    token = in_file.begin(KEY)
+    in_file.write_at(KEY, 0, b"-" * size)
+    start = threading.Barrier(3)
+
+    def write(letter: str) -> str:
+        path = tmp_path / letter
+        path.write_bytes(letter.encode() * size)
+        start.wait(60)
+        try:
+            while True:
+                in_file.put_part(KEY, token, 1, path, offset=0)
+        except FileNotFoundError:
+            return letter
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, letter) for letter in "ab"]
+        start.wait(60)
+        in_file.complete(KEY, token, [], size)
+        found = read(storage)
+        assert [writer.result(60) for writer in writers] == ["a", "b"]
+    assert read(storage) == found
+    assert len(set(found)) == 1
+    assert list(storage.keys()) == [KEY]
+
+
+def test_a_full_disk_is_said_and_loses_nothing(storage: Storage, in_file: InFile, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    token = in_file.begin(KEY)
+    in_file.write_at(KEY, 0, b"kept")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", full)
+        with pytest.raises(OutOfSpace):
+            in_file.write_at(KEY, 4, b"lost")
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, "min_free_bytes", 1 << 62)
+        with pytest.raises(OutOfSpace):
+            in_file.write_at(KEY, 4, b"lost")
+    in_file.complete(KEY, token, [], 4)
+    assert read(storage) == b"kept"
+
+
+def test_where_the_kernel_cannot_copy_it_is_copied_by_hand(storage: Storage, in_file: InFile, cut, monkeypatch):
+    def cannot(*_: object) -> int:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "copy_file_range", cannot)
+    data = noise(3_000_000)
+    token = in_file.begin(KEY)
+    in_file.complete(KEY, token, send(in_file, token, cut(data, 1_000_001)), len(data))
+    assert read(storage) == data
 
 
 # ------------------------------------------------------------------------------------------------ in a bucket
