@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -147,15 +149,15 @@ def held(context: BrowserContext) -> Iterator[Door]:
 @pytest.fixture
 def big(tmp_path: Path) -> Path:
     """Sixty claims with long notes: sound, and several pieces large."""
-    return make_big(tmp_path, "claims.csv")
+    return make_big(tmp_path, "claims")
 
 
-def make_big(folder: Path, name: str) -> Path:
-    """Write another file each time."""
-    file = folder / name
-    make_claims(60, time.monotonic_ns() % 1_000_000, file, folder / "book.jsonl")
+def make_big(folder: Path, word: str) -> Path:
+    """Write a file whose name and bytes nobody has sent before."""
+    file = folder / f"{word}-{uuid4().hex}.csv"
+    make_claims(60, 7, file, folder / "book.jsonl")
     header, *lines = file.read_text().splitlines()
-    file.write_text("\n".join([f"{header},remark", *(f"{line},{'x' * 3000}" for line in lines)]) + "\n")
+    file.write_text("\n".join([f"{header},remark", *(f"{line},{file.stem * 70}" for line in lines)]) + "\n")
     return file
 
 
@@ -182,7 +184,7 @@ def expect_sound(card: Locator) -> None:
 
 
 def test_two_files_at_once_each_with_its_verdict(page: Page, held: Door, tmp_path: Path, complaints: list[str]) -> None:
-    sound, torn = make_big(tmp_path, "sound.csv"), make_big(tmp_path, "torn.csv")
+    sound, torn = make_big(tmp_path, "sound"), make_big(tmp_path, "torn")
     torn.write_text(torn.read_text().replace("first_name", "nickname", 1))
     send(page, sound, torn)
     until(page, lambda: len(held.held) == 2, "both files are under way at once")
@@ -196,7 +198,7 @@ def test_two_files_at_once_each_with_its_verdict(page: Page, held: Door, tmp_pat
     expect(card_of(page, sound)).to_contain_text("Sound. 60 rows")
     expect(card_of(page, sound).get_by_role("link", name="Open the job")).to_be_visible()
     expect(card_of(page, torn).locator("[data-verdict=refused]")).to_contain_text("first_name", timeout=SLOW)
-    expect(page.locator("#history")).to_contain_text("sound.csv", timeout=SLOW)
+    expect(page.locator("#history")).to_contain_text(sound.name, timeout=SLOW)
     assert complaints == []
 
 
@@ -226,7 +228,7 @@ def test_after_a_reload_it_goes_on_where_it_stopped(page: Page, held: Door, big:
     assert big.name not in page.evaluate(KEPT)  # of a file the browser keeps nothing, not its name either
     send(page, big)
     expect_sound(card)
-    assert page.locator(".file-card").count() == 1
+    assert card.count() == 1
     assert held.offsets == pieces_of(big)
     assert len({url for url, _ in held.taken}) == 1
 
@@ -286,11 +288,32 @@ def test_cancel_asks_first_and_leaves_nothing(page: Page, held: Door, big: Path)
     card.locator("summary").click()
     card.get_by_role("button", name="Cancel the upload").click()
     expect(card).to_have_count(0)
-    expect(page.locator("#file")).to_be_focused()
+    expect(page.locator("#file:focus, .file-name:focus")).to_have_count(1)
     until(page, lambda: len(held.ended) == 1, "the server is told")
     held.drop()
+    held.hold_from = 2 * PIECE
+    send(page, big)
+    until(page, lambda: len(held.taken) == 4 and bool(held.held), "as far again")
     page.reload()
-    expect(page.locator("#files")).to_be_hidden()
+    expect(card).to_contain_text("Not finished")
+    card.locator("summary").click()
+    card.get_by_role("button", name="Cancel the upload").click()
+    until(page, lambda: len(held.ended) == 2, "the server is told")
+    page.reload()
+    expect(page.locator("#history")).to_be_visible()
+    expect(card).to_have_count(0)
+
+
+def test_a_file_that_changes_on_the_way_is_told(page: Page, held: Door, big: Path) -> None:
+    send(page, big)
+    card = card_of(page, big)
+    until(page, lambda: bool(held.held), "the third piece is on its way")
+    big.write_text(big.read_text().upper())
+    os.utime(big, (1_000_000_000, 1_000_000_000))
+    held.open()
+    expect(card.get_by_role("alert")).to_contain_text("changed or moved since it was chosen")
+    expect(card.get_by_role("button", name="Put away")).to_be_visible()
+    until(page, lambda: len(held.ended) == 1, "what was sent of it is given up")
 
 
 def test_what_the_server_refuses_is_told_and_tried_again(page: Page, held: Door, big: Path) -> None:
@@ -346,7 +369,7 @@ def test_without_the_sender_the_form_still_sends(context: BrowserContext, claims
 
 
 def test_axe_and_width_in_every_state(page: Page, held: Door, tmp_path: Path) -> None:
-    running, paused, failed = (make_big(tmp_path, f"{name}.csv") for name in ("running", "paused", "failed"))
+    running, paused, failed = (make_big(tmp_path, name) for name in ("running", "paused", "failed"))
     broken = tmp_path / "broken.csv"
     broken.write_text("a,b\n1,2\n")
     send(page, broken)

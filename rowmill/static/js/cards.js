@@ -4,7 +4,6 @@
 
   const SPEED_SECONDS = 6; // the speed shown is that of the last seconds: steady enough to read, quick enough to believe
   const SAID = {
-    waiting: "waits for its turn",
     sending: "uploading",
     paused: "paused",
     trying: "the connection is gone, trying again",

@@ -41,6 +41,9 @@
     retryDelays: RETRY_DELAYS,
     storeFingerprintForResuming: false,
     onBeforeRequest: function (request, file) {
+      if (request.getMethod() === "DELETE") {
+        return new Promise(quiet); // never: Uppy's own is lost while a file waits to be tried again, so giveUp() tells the server
+      }
       request.setHeader("X-CSRFToken", csrfToken());
       const card = cards.get(file.id);
       if (card && card.state === "waiting") {
@@ -67,7 +70,7 @@
   function needReadable(card) {
     const file = uppy.getFile(card.fileId);
     file.data.slice(0, 1).arrayBuffer().catch(function () {
-      forget(card);
+      giveUp(card);
       card.tellTrouble("refused", "The file was changed or moved since it was chosen, so it cannot be read any more. Choose it again.");
     });
   }
@@ -77,7 +80,6 @@
     if (!card) {
       return;
     }
-    card.uploadId = idOf((uppy.getFile(file.id).tus || {}).uploadUrl) || card.uploadId;
     if (card.state === "trying" && progress.bytesUploaded > card.here) {
       card.set("sending");
     }
@@ -89,7 +91,6 @@
   uppy.on("upload-success", function (file, response) {
     const card = cards.get(file.id);
     if (card) {
-      card.uploadId = idOf(response.uploadURL) || card.uploadId;
       watch(card);
     }
   });
@@ -152,9 +153,7 @@
   }
 
   function allCards() {
-    return Array.from(list.children, function (element) {
-      return element.card;
-    });
+    return Array.from(list.children, (element) => element.card);
   }
 
   function addCard(file, before) {
@@ -193,7 +192,16 @@
     const id = uppy.addFile({ name: file.name, type: file.type, data: file, source: "page", meta: { ...meta, relativePath: String(++sent) } });
     cards.set(id, card);
     card.fileId = id;
-    uppy.setFileState(id, { tus: { cardOf: id, allowedMetaFields: told, uploadUrl: card.uploadId ? doorOf(card) : null } });
+    uppy.setFileState(id, {
+      tus: {
+        cardOf: id,
+        allowedMetaFields: told,
+        uploadUrl: card.uploadId ? doorOf(card) : null,
+        onAfterResponse: function (request, answer) {
+          card.uploadId = idOf(answer.getHeader("Location")) || card.uploadId;
+        },
+      },
+    });
     start(card);
   }
 
@@ -247,21 +255,20 @@
   }
 
   function cancel(card) {
-    const busy = ["waiting", "sending", "paused", "trying"].includes(card.state);
-    const url = card.uploadId ? doorOf(card) : "";
-    forget(card); // Uppy tells the server by itself where it is at work
-    if (url && !busy) {
-      fetch(url, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken() } }).catch(quiet); // else its time ends it
-    }
+    giveUp(card);
     say(card.name + ": cancelled. Nothing was run.");
     putAway(card);
   }
 
-  function forget(card) {
+  // Stop sending, and tell the server that it may throw away what it has.
+  function giveUp(card) {
     if (card.fileId) {
       cards.delete(card.fileId);
       uppy.removeFile(card.fileId);
       card.fileId = "";
+    }
+    if (card.uploadId) {
+      fetch(doorOf(card), { method: "DELETE", headers: { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken() } }).catch(quiet); // else its time ends it
     }
   }
 
