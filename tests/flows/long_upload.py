@@ -26,7 +26,7 @@ from tests.crash.server import Server, provided, wait_for
 from tests.servers.proxy import Proxy
 
 NOBODY = "http://127.0.0.1:9"
-CELL = 30_000
+CELL = 2_000
 CLIENT = """
 import sys
 from rowmill.cli import main, sending
