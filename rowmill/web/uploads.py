@@ -48,7 +48,7 @@ from rowmill.web.history import describe_upload, list_history
 from rowmill.web.jobs import live_context
 
 KIND = "claim_status"
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 8 * 1024 * 1024  # one request of the page: what a broken connection may cost at most
 NO_VERDICT: dict[str, str] = {
     UploadState.RECEIVING: "This file is still coming in. Load the page again in a moment.",
     UploadState.CHECKING: "This file is still being checked. Load the page again in a moment.",
