@@ -51,9 +51,9 @@ def open_session(
         hold_org(caller.org)  # so that of two that come at once the second finds the first, and quotas are exact
         same = _find_same(caller, kind, name, door, size_bytes, fingerprint, sha256)
         if same is not None and (not chunk_count or chunk_count == same.chunk_count):
-            if confirmed and not same.confirmed:
-                UploadSession.objects.filter(pk=same.pk).update(confirmed=True)
-                same.confirmed = True
+            same.confirmed = same.confirmed or confirmed
+            same.sha256 = same.sha256 or sha256.lower()
+            UploadSession.objects.filter(pk=same.pk).update(confirmed=same.confirmed, sha256=same.sha256)
             return same
         need_quota(caller, size_bytes or 0)
         session = UploadSession.objects.create(
@@ -76,22 +76,27 @@ def open_session(
 def _find_same(
     caller: Caller, kind: str, name: str, door: str, size_bytes: int | None, fingerprint: str, sha256: str
 ) -> UploadSession | None:
-    """Find the session that the same words began. None while the size is deferred: such a file names nothing."""
+    """Find the session that the same words began. None while the size is deferred: such a file names nothing.
+
+    One that is being completed is it too: whoever was cut off there asks for the end of it, and sends nothing again.
+    A hash counts only where both sides name one: a sender may learn it on the way and name it at the end.
+    """
     if size_bytes is None or door == SessionDoor.TUS:
         return None
     alike = UploadSession.objects.filter(
         org=caller.org,
         created_by=caller.user,
-        state=SessionState.OPEN,
+        state__in=(SessionState.OPEN, SessionState.COMPLETING),
         expires_at__gt=timezone.now(),
         door=door,
         size_bytes=size_bytes,
         fingerprint=fingerprint[:MAX_FINGERPRINT],
-        sha256=sha256.lower(),
         upload__kind=kind,
         upload__name=clean_name(name),
         upload__state=UploadState.RECEIVING,
     )
+    if sha256:
+        alike = alike.filter(sha256__in=("", sha256.lower()))
     return alike.select_related("upload", "org", "created_by").order_by("-id").first()
 
 

@@ -37,12 +37,27 @@ def test_the_same_words_find_the_open_session_again(people):
         begin(people.alice, fingerprint="f2"),
         begin(people.alice, fingerprint="f1", size_bytes=1001),
         begin(people.alice, fingerprint="f1", chunk_count=4),
-        begin(people.alice, fingerprint="f1", sha256="a" * 64),
+        begin(people.alice, fingerprint="f3", sha256="a" * 64),
+        begin(people.alice, fingerprint="f3", sha256="b" * 64),
         begin(people.bob, fingerprint="f1"),
         begin(people.alice, fingerprint="f1", door="bucket"),
     ]
-    assert len({first.pk, *(session.pk for session in others)}) == 7
+    assert len({first.pk, *(session.pk for session in others)}) == 8
     assert first.upload.state == "RECEIVING"
+
+
+def test_a_hash_that_is_learnt_on_the_way_is_kept(people):
+    first = begin(people.alice, fingerprint="f1")
+    assert begin(people.alice, fingerprint="f1", sha256="A" * 64).pk == first.pk
+    again = begin(people.alice, fingerprint="f1")
+    assert (again.pk, again.sha256) == (first.pk, "a" * 64)
+    assert begin(people.alice, fingerprint="f1", sha256="b" * 64).pk != first.pk
+
+
+def test_one_that_is_being_completed_is_found_again(people):
+    first = begin(people.alice, fingerprint="f1")
+    UploadSession.objects.update(state="completing")
+    assert begin(people.alice, fingerprint="f1").pk == first.pk
 
 
 @pytest.mark.parametrize("over", ["cancelled", "expired"])
