@@ -108,8 +108,10 @@ def test_the_same_bytes_again_are_refused_unless_confirmed(server: Server, valve
         code, _, complaint = sending.end()
     assert code == 1
     assert "--confirm-duplicate" in complaint
+    begun = len(uploads_of(server))
     with Sending(server, valve, folder / "claims.csv", "--confirm-duplicate") as sending:
         assert sending.end()[0] == 0
+    assert len(uploads_of(server)) == begun, "what was there already was sent once more"
 
 
 def test_a_file_that_is_not_sound_is_told_with_its_findings(server: Server, valve: Valve, tmp_path: Path):
