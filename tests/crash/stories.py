@@ -135,7 +135,7 @@ def intake() -> None:
 
 
 def chunked() -> None:
-    """A file in chunks, sent on by a client that was told nothing; beside it one that is given up and one that expires."""
+    """A file in chunks, sent on by a client that was told nothing; beside it one that is given up."""
     restart()
     data, length = table(FEW_ROWS), 70
     kept = session_of("kept", data, length)
@@ -148,16 +148,13 @@ def chunked() -> None:
     with get_storage().open(original_key(kept.upload)) as file:
         assert file.read() == data
     assert Job.objects.count() == 1, f"one file made {Job.objects.count()} jobs"
-    for word in ("dropped", "expired"):
-        session = session_of(word, data + b"9,x\n", length)
-        if session.state == SessionState.OPEN and not session.parts.exists():
-            send_chunk(session, 0, data[:length])
-        if word == "dropped":
-            cancel_session(caller(), session)
-    UploadSession.objects.filter(fingerprint="expired").update(expires_at="2000-01-01T00:00:00+00:00")
+    dropped = session_of("dropped", data + b"9,x\n", length)
+    if dropped.state == SessionState.OPEN and not dropped.parts.exists():
+        send_chunk(dropped, 0, data[:length])
+    cancel_session(caller(), dropped)
     sweep()
     run_out()
-    assert Upload.objects.filter(state="ABORTED", purged_at__isnull=False).count() == 2
+    assert Upload.objects.filter(state="ABORTED", purged_at__isnull=False).count() == 1
     assert not UploadSession.objects.exclude(state=SessionState.CLOSED).exists()
 
 
