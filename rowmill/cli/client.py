@@ -307,5 +307,4 @@ async def _send(client: Client, wanted: Wanted) -> dict[str, Any] | None:
             return None
         wanted.sender = sender
         upload_id = await sender.send()
-        wanted.sender = None  # from here on nothing is left to be sent
     return await await_job(client, upload_id)

@@ -19,7 +19,7 @@ from rowmill.cli.bars import Bar
 from rowmill.cli.client import Client, Refused
 
 RESUMABLE_BYTES = 8 * 1024 * 1024  # below it a file goes up whole
-CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_BYTES = 0  # as the server likes it
 STALL_SECONDS = 120.0  # a line on which nothing moves for so long is given up and the chunk sent anew
 PATIENCE_SECONDS = 900.0  # so long nothing may get through before the command gives up
 LONGEST_WAIT_SECONDS = 30.0
@@ -129,6 +129,7 @@ class Sender:
         self._patience = Patience(bar.say)
         self._session: _Session | None = None
         self._sha256 = ""
+        self._all_there = False
 
     async def send(self) -> str:
         """Send what the server does not have yet, and have it put together. Gives the upload's id.
@@ -157,6 +158,8 @@ class Sender:
         """Say what a sending that was stopped leaves behind; "" for nothing."""
         if self._session is None:
             return ""
+        if self._all_there:
+            return "The whole file is there: the server checks it and starts its job without this command."
         share = f"{len(self._session.there):,} of {self._session.chunk_count:,} chunks are there"
         return f"{share}. To go on, run the same command again; to drop them, add --abandon."
 
@@ -167,11 +170,11 @@ class Sender:
         wanted: dict[str, Any] = {
             "fileName": self._file.name,
             "fileSize": self._size,
-            "totalChunks": -(-self._size // CHUNK_BYTES),
-            "chunkSize": CHUNK_BYTES,
             "fingerprint": await asyncio.to_thread(make_fingerprint, self._file),
             **self._options,
         }
+        if CHUNK_BYTES:
+            wanted |= {"totalChunks": -(-self._size // CHUNK_BYTES), "chunkSize": CHUNK_BYTES}
         told = await self._post("init", wanted)
         size = int(told["chunkSize"])
         count = -(-self._size // size)
@@ -201,6 +204,7 @@ class Sender:
         told = {"uploadId": session.upload_id, "sha256": self._sha256, **self._options}
         answer: dict[str, Any] = await self._post("complete", told)
         _need_same(self._sha256, answer)
+        self._all_there = True
         return session.upload_id
 
     def _forget(self, session: _Session, missing: Iterable[int]) -> None:

@@ -227,6 +227,26 @@ def test_a_file_that_changes_meanwhile_is_refused(file: Path):
     assert door.calls["complete"] == 0
 
 
+def test_what_a_stop_leaves_is_told_in_words(file: Path):
+    door = Door()
+
+    async def stages(client: Client, bar: Bar) -> list[str]:
+        sender = Sender(client, file, {}, 1, bar)
+        before = sender.left()
+        door.troubles = {("chunk", 3): lambda: problem(507, "out_of_space")}
+        with pytest.raises(Refused):
+            await sender.send()
+        halfway = sender.left()
+        await sender.send()
+        return [before, halfway, sender.left()]
+
+    before, halfway, after = through(door, stages)
+    assert before == ""
+    assert halfway.startswith("2 of 11 chunks are there.")
+    assert "run the same command again" in halfway
+    assert after.startswith("The whole file is there")
+
+
 def test_abandoning_drops_what_is_there(file: Path):
     door = Door()
     door.chunks = {0: DATA[:CHUNK], 1: DATA[CHUNK : 2 * CHUNK]}
