@@ -78,7 +78,10 @@ def main() -> None:
             whole, work = (statistics.median(one) for one in zip(*told, strict=True))
             peak = largest_process(made.workers[0].pid)
             costs[rows] = work / rows
-            figures |= {f"rows_per_second_{rows}": round(rows / whole), f"work_us_a_row_{rows}": round(work / rows * 1e6, 1)}
+            figures |= {
+                f"rows_per_second_{rows}": round(rows / whole),
+                f"work_us_a_row_{rows}": round(work / rows * 1e6, 1),
+            }
             figures["worker_peak_mb"] = peak
             per_row = f"{work / rows * 1e6:.1f} µs"
             print(f"{rows:>12,}{whole:>10.2f}{rows / whole:>10,.0f}{work:>12.2f}{per_row:>14}{peak:>14} MB", flush=True)

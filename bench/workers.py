@@ -32,7 +32,7 @@ def measure(made: Cluster, rows: int, name: str) -> float:
 def main() -> None:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--in-flight", type=int, default=150, help="calls in flight that the account allows")
+    parser.add_argument("--in-flight", type=int, default=100, help="calls in flight that the account allows")
     parser.add_argument("--seconds", type=int, default=20, help="about how long each job shall take")
     parser.add_argument("--runs", type=int, default=3, help="jobs for each number of workers; the median counts")
     options = parser.parse_args()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import kombu
@@ -33,7 +34,9 @@ OLDEST_KOMBU = (5, 7, 0)
 
 def make_app(url: str) -> Celery:
     """Make the app, configured the one way that survives every fault of a broker."""
-    app = Celery("rowmill", broker=url or None, include=["rowmill.tasks"], fixups=[], set_as_current=False)
+    app = Celery(
+        "rowmill", broker=with_checked_peer(url) or None, include=["rowmill.tasks"], fixups=[], set_as_current=False
+    )
     app.conf.update(
         task_acks_late=False,
         worker_disable_prefetch=True,
@@ -55,6 +58,15 @@ def make_app(url: str) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     return app
+
+
+def with_checked_peer(url: str) -> str:
+    """Have a broker over TLS show a certificate for its name, unless the address says otherwise: kombu asks for none."""
+    address = urlsplit(url)
+    if address.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(address.query):
+        return url
+    checked = "ssl_cert_reqs=required&ssl_check_hostname=true"
+    return address._replace(query=f"{address.query}&{checked}" if address.query else checked).geturl()
 
 
 def transport_options(timeout_seconds: float) -> dict[str, Any]:

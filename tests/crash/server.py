@@ -178,8 +178,8 @@ def free_port() -> int:
 
 
 def wait_for(true: Callable[[], bool], seconds: float, words: str) -> None:
-    """Wait until something is true. Raises: AssertionError after so long."""
-    until = time.monotonic() + seconds
+    """Wait until something is true. Raises: AssertionError after so long, and not before two minutes on a slow machine."""
+    until = time.monotonic() + max(seconds, 120.0)
     while not true():
         assert time.monotonic() < until, words
         time.sleep(0.05)

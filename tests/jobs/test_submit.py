@@ -90,4 +90,3 @@ def test_a_request_that_was_taken_for_dead_gives_the_job_that_a_sweeper_made(ali
     monkeypatch.undo()
     assert Job.objects.get() == made.job
     assert _post(alice).replayed
-
