@@ -26,6 +26,7 @@ from rowmill.models import (
     PayerAccount,
     Practice,
     Upload,
+    UploadSession,
     User,
     Worker,
 )
@@ -166,6 +167,18 @@ class UploadAdmin(ReadOnly):
     list_display = ("public_id", "org", "kind", "state", "row_count", "size_bytes", "created_at")
     list_filter = ("state", "kind")
     search_fields = ("public_id",)
+
+
+@admin.register(UploadSession, site=site)
+class UploadSessionAdmin(ReadOnly):
+    """Files on their way in. The sender's fingerprint stays out, as the name of the file does."""
+
+    fields = (
+        "org", "upload", "door", "state", "size_bytes", "chunk_bytes", "chunk_count", "offset_bytes", "created_by",
+        "created_at", "expires_at", "closed_at",
+    )  # fmt: skip
+    list_display = ("upload", "org", "door", "state", "size_bytes", "created_at", "expires_at")
+    list_filter = ("state", "door")
 
 
 @admin.register(Job, site=site)

@@ -35,6 +35,8 @@ def problem_of(error: Exception):
         (errors.KeyReused(), 422, "idempotency_key_reused"),
         (errors.NotFound(), 404, "not_found"),
         (errors.NotAllowed(), 403, "not_allowed"),
+        (errors.QuotaExceeded(), 403, "quota_exceeded"),
+        (errors.Expired(), 410, "expired"),
         (errors.OutOfSpace(), 507, "out_of_space"),
         (errors.StorageFault(), 503, "storage_down"),
         (errors.Snooze(5), 503, "snooze"),
@@ -61,7 +63,7 @@ def test_every_error_of_the_tree_is_tried_above() -> None:
     named = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RowmillError)}
     assert below(errors.RowmillError) >= named
     for kind in named - {errors.RowmillError, errors.Snooze, errors.PayerError}:
-        assert problem_of(kind("x")).status_code in {400, 403, 404, 409, 422, 500, 503, 507}, kind
+        assert problem_of(kind("x")).status_code in {400, 403, 404, 409, 410, 422, 500, 503, 507}, kind
 
 
 def test_unforeseen_errors_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
