@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import tempfile
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -13,7 +12,7 @@ import typer
 
 from rowmill.cli.safety import need_database, need_settings, need_storage, once_answered
 from rowmill.cli.serving import WebServer
-from rowmill.cli.starting import Stop, first_admin_note, set_up_django
+from rowmill.cli.starting import Stop, end, first_admin_note, set_up_django
 from rowmill.errors import ConfigError
 
 ROLES = ("web", "worker", "beat", "embedded")
@@ -36,16 +35,6 @@ def begin(role: str) -> Stop:
     stop = Stop()
     stop.listen()
     return stop
-
-
-def end() -> None:
-    """End the process now: threads that did not end in time hold nothing any more, and need not be waited for."""
-    from rowmill.doorbell import flush_rings
-
-    flush_rings()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def web(
@@ -83,7 +72,7 @@ def web(
 
     once_answered(tell_admin)
     stop.asked.wait()
-    server.stop()
+    server.stop(settings.ROWMILL_STOP_SECONDS)
     heartbeat.stop()
     end()
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import typer
 
 from rowmill.cli.migrating import prepare_database
-from rowmill.cli.starting import Stop, first_admin_note, set_up_django
+from rowmill.cli.starting import Stop, end, first_admin_note, set_up_django
 from rowmill.errors import ConfigError
 from rowmill.tabular.child import drop_spare, keep_spare
 
@@ -68,10 +68,16 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.serve, name="web", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Take no more requests, and let those under way end."""
-        self._server.stop()
+    def stop(self, seconds: float = 20.0) -> bool:
+        """Take no more requests, and let those under way end, at most so long. Gives whether all did.
+
+        The server waits for its threads without end, and one of them may wait for a storage that is frozen.
+        """
+        stopping = threading.Thread(target=self._server.stop, name="web-stop", daemon=True)
+        stopping.start()
+        stopping.join(seconds)
         drop_spare()
+        return not stopping.is_alive()
 
 
 class Embedded:
@@ -123,14 +129,18 @@ class Embedded:
         if self.listener is not None:
             self.listener.start()
 
-    def stop(self, seconds: float = 20.0, quicker: threading.Event | None = None) -> None:
-        """Stop taking requests, let the batches under way end or go back, and let go of the data directory."""
-        self.web.stop()
+    def stop(self, seconds: float = 20.0, quicker: threading.Event | None = None) -> bool:
+        """Stop taking requests, let the batches under way end or go back, and let go of the data directory.
+
+        Shape: whether all requests ended.
+        """
+        all_ended = self.web.stop(seconds)
         self.runner.stop(seconds, quicker=quicker)
         if self.listener is not None:
             self.listener.stop()
         self.heartbeat.stop()
         self.lock.release()
+        return all_ended
 
 
 def _make_server(host: str, port: int, threads: int | None = None) -> Any:
@@ -185,4 +195,5 @@ def up(
     sys.stdout.flush()
     stop.asked.wait()
     print("Stopping: batches under way end or go back.")
-    embedded.stop(settings.ROWMILL_STOP_SECONDS, stop.quicker)
+    if not embedded.stop(settings.ROWMILL_STOP_SECONDS, stop.quicker):
+        end()

@@ -73,3 +73,26 @@ def test_what_it_writes_is_for_its_own_user_only(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rowmill", "migrate", "--data-dir", str(data)]
     subprocess.run(command, env=environment, check=True, capture_output=True, umask=0o022)
     assert stat.S_IMODE((data / "rowmill.sqlite3").stat().st_mode) == 0o600
+
+
+def test_a_request_that_waits_for_ever_does_not_hold_a_stop_up() -> None:
+    asked, let_go = threading.Event(), threading.Event()
+
+    def hangs(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """Be a request that waits for a storage which is frozen."""
+        asked.set()
+        let_go.wait(120)
+        start_response("200 OK", [])
+        return [b""]
+
+    web = serving.WebServer("127.0.0.1", 0, 2)
+    web._server.wsgi_app = hangs
+    web._server.shutdown_timeout = 0.1
+    web.listen()
+    web.start()
+    with socket.create_connection(web._server.bind_addr[:2], timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert asked.wait(60)
+        assert not web.stop(0.5), "it tells that one did not end"
+        let_go.set()
+        assert web.stop(60)
