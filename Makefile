@@ -50,7 +50,7 @@ ON_POSTGRES := tests/postgres tests/monitor tests/jobs tests/uploads tests/claim
 
 test-postgres: $(DEV_STAMP) system  ## What touches the database, on a private Postgres
 	@echo "==> The tests on Postgres"
-	@ROWMILL_TEST_DATABASE=postgres .venv/bin/python -m pytest -q -n 2 -m "not browser and not slow" $(ON_POSTGRES)
+	@ROWMILL_TEST_DATABASE=postgres .venv/bin/python -m pytest -q -n 2 -m "not browser and not slow and not crash" $(ON_POSTGRES)
 
 test-slow: $(DEV_STAMP)  ## Long files, the crawl of every address, fuzzing
 	@echo "==> The slow tests"
