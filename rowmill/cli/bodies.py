@@ -82,6 +82,11 @@ class Request(HTTPRequest):
         if self.chunked_write:
             self.conn.wfile.write(b"0\r\n\r\n")
 
+    def write(self, chunk: bytes) -> None:
+        """Send a block; never in answer to HEAD, after which a client takes it for the start of the next answer."""
+        if self.method != b"HEAD":
+            super().write(chunk)
+
     def send_headers(self) -> None:
         """Read what the application left of the body, block by block, or end the connection with this answer."""
         if self.chunked_read:

@@ -253,7 +253,7 @@ def test_tus_js_client_hears_what_is_wrong(tusjs, line: Cutting) -> None:
     url = f"http://127.0.0.1:{line.port}{DOOR}{Upload.objects.get().public_id}/"
     expire()
     told = tusjs(url=url, endpoint=None)
-    assert (told["status"], told["seen"]) == (410, [["HEAD", 410]])
+    assert (told["status"], told["seen"]) == (410, [["HEAD", 410]]), told
 
 
 def test_a_file_in_parallel_uploads_is_refused_in_words(tusjs) -> None:

@@ -128,3 +128,15 @@ def test_a_large_body_that_nobody_reads_ends_the_connection(server, application,
     answer = talk(server, head(TUS, "Content-Length: 100000"))
     assert answer.count(b"200 OK") == 1
     assert b"Connection: close" in answer
+
+
+def test_head_is_answered_without_a_body_and_the_next_request_on_the_line_is_heard(server: Any) -> None:
+    first, second = (
+        f"{word} /x HTTP/1.1\r\nHost: a\r\n{more}\r\n"
+        for word, more in (("HEAD", ""), ("GET", "Connection: close\r\n"))
+    )
+    told = talk(server, (first + second).encode())
+    head, _, rest = told.partition(b"\r\n\r\n")
+    assert b"Content-Length: 2" in head
+    assert rest.startswith(b"HTTP/1.1 200 OK"), "no body stands between the two answers"
+    assert rest.endswith(b"\r\n\r\nok")
