@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,7 +27,7 @@ from rowmill.api.chunk_shapes import (
     UploadIdForm,
 )
 from rowmill.api.problems import problems
-from rowmill.api.receiving import OneChunkHandler, need_one_file
+from rowmill.api.receiving import OneChunkHandler, ReceivingView, need_one_file
 from rowmill.api.shapes import describe_one, describe_upload
 from rowmill.claims.intake import default_kind, read_intent
 from rowmill.errors import Expired, InputError, NotFound, StateError
@@ -144,22 +142,10 @@ def describe_session(session: UploadSession) -> dict[str, Any]:
     }
 
 
-class ChunkView(OrgView):
+class ChunkView(ReceivingView):
     """One chunk."""
 
-    parser_classes = (MultiPartParser,)
-    handler: OneChunkHandler
-
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Put the streaming handler in place before anything, the CSRF check included, reads the body."""
-        self.handler = OneChunkHandler(request)
-        request.upload_handlers = [self.handler]
-        return super().initialize_request(request, *args, **kwargs)
-
-    def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> Response:
-        """Remove the received chunk, whatever became of the request."""
-        self.handler.close()
-        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
+    handler_class = OneChunkHandler
 
     @extend_schema(
         operation_id="upload_chunk",

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rowmill.api.base import OrgView
 from rowmill.api.problems import problems
-from rowmill.api.receiving import OneFileHandler, need_one_file
+from rowmill.api.receiving import ReceivingView, need_one_file
 from rowmill.api.shapes import JobShape, describe_one
 from rowmill.claims.intake import take_claims_file
 from rowmill.errors import InputError
@@ -60,22 +56,8 @@ class OptionsForm(serializers.Serializer[Any]):
         return {name: serializers.CharField(required=False, allow_blank=True, max_length=200) for name in OPTIONS}
 
 
-class BulkUploadView(OrgView):
+class BulkUploadView(ReceivingView):
     """The door for a whole claims file."""
-
-    parser_classes = (MultiPartParser,)
-    handler: OneFileHandler
-
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Put the streaming handler in place before anything, the CSRF check included, reads the body."""
-        self.handler = OneFileHandler(request)
-        request.upload_handlers = [self.handler]
-        return super().initialize_request(request, *args, **kwargs)
-
-    def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> Response:
-        """Remove the received file, whatever became of the request."""
-        self.handler.close()
-        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
 
     @extend_schema(
         operation_id="upload_claims",

@@ -12,8 +12,13 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.http import HttpRequest, QueryDict
+from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from rowmill.api.base import OrgView
 from rowmill.errors import InputError, OutOfSpace
 from rowmill.uploads.places import need_room
 from rowmill.uploads.receive import max_upload_bytes
@@ -159,3 +164,22 @@ def need_one_file(handler: OneFileHandler, files: Mapping[str, Any]) -> Uploaded
     if handler.files > 1:
         raise InputError(f"There is more than one file. Send one {what} a time.", code="one_file_only", field=field)
     return file
+
+
+class ReceivingView(OrgView):
+    """An address that takes one file, streamed to the scratch folder by its handler."""
+
+    parser_classes = (MultiPartParser,)
+    handler_class: type[OneFileHandler] = OneFileHandler
+    handler: OneFileHandler
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Put the streaming handler in place before anything, the CSRF check included, reads the body."""
+        self.handler = self.handler_class(request)
+        request.upload_handlers = [self.handler]
+        return super().initialize_request(request, *args, **kwargs)
+
+    def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> Response:
+        """Remove what was received, whatever became of the request."""
+        self.handler.close()
+        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
