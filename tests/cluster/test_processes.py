@@ -27,10 +27,10 @@ def test_web_two_workers_and_beat_do_a_job_to_the_end(postgres, redis, tmp_path:
         job = cluster.submit("slow", 200)
         cluster.wait(job)
         assert cluster.outcomes(job) == {"ok": 200}
-        owners = cluster.ask("SELECT count(DISTINCT host), count(*) FROM rowmill_worker WHERE role = 'worker'")
-        assert owners == [(1, 2)]
+        owners = "SELECT count(DISTINCT host), count(*) FROM rowmill_worker WHERE role = 'worker'"
+        wait_for(lambda: cluster.ask(owners) == [(1, 2)], 30, "no sign of life of each worker")
         wait_for(lambda: web.call("GET", "/health/ready")["status"] == "ok", 30, "not ready")
-        assert cluster.run("rowmill", "health", "--role", "beat").returncode == 0
+        wait_for(lambda: cluster.run("rowmill", "health", "--role", "beat").returncode == 0, 30, "no sign of beat")
         assert cluster.run("rowmill", "worker", "--check").returncode == 0
         assert cluster.run("rowmill", "health", "--role", "embedded").returncode == 1
         for process in workers:

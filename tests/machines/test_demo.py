@@ -60,7 +60,7 @@ def test_several_machines_give_the_same_results(sample: Path, embedded: bytes, t
             )
             client = open_client(web)
             for worker in (first, second):
-                worker.start("worker", "--concurrency", "2")
+                worker.start("worker", "--concurrency", "1")  # so that one cannot take all three batches
             beat.start("beat")
             wait_while_weighing(all_up(first, second, beat), machines, 60, "a worker did not come up")
             job = client.upload((sample / "claims.csv").read_bytes())["id"]

@@ -102,8 +102,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_a_worker_cut_off_in_the_middle_of_a_job(scene: Scene, tmp_path: Path) -> None:
     them, client = scene.them, scene.client
     big, middling, *small = scene.files
-    hosts = {str(row[0]) for row in them.ask("SELECT host FROM rowmill_worker")}
-    assert hosts >= {"worker-1", "worker-2"}
+    scene.wait(lambda: hosts_alive(them) >= {"worker-1", "worker-2"}, 60, "no sign of life of each worker")
     assert {item.name for item in (tmp_path / "machines").iterdir()} == {"web", "worker-1", "worker-2"}
     assert client.call("GET", "/health/ready")["status"] == "ok"
 
@@ -179,6 +178,11 @@ def the_mended_one_works_alone(scene: Scene, file: Slice, folder: Path) -> None:
     wait_for(lambda: mended.ended("done") > done, 20, "somebody else did it")
     scene.need_equal_to_book(job, file, folder)
     assert [mended.stop(), scene.web.stop()] == [0, 0]
+
+
+def hosts_alive(them: Servers) -> set[str]:
+    """Give the hosts that have given a sign of life; a worker gives its first just after it says that it is up."""
+    return {str(row[0]) for row in them.ask("SELECT host FROM rowmill_worker")}
 
 
 def both_in_the_middle(them: Servers) -> bool:
