@@ -1,7 +1,8 @@
 """The addresses of Rowmill and two bare views beside them that take the same chunks: what receiving and hashing cost at least.
 
-`/bare/hash/` parses the form and hashes the chunk; `/bare/keep/` writes it to a file of its own and syncs it, too. Both are
-mounted by bench/upload.py only, in the server that is measured.
+`/bare/hash/` parses the form and hashes the chunk; `/bare/keep/` writes it to a file of its own and syncs it, too. The file
+stays until the run is over, as a stored upload does: one that is removed at once gives its memory to the next, and costs far
+less. Both are mounted by bench/upload.py only, in the server that is measured.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import tempfile
 from typing import Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, HttpResponse
@@ -45,7 +47,9 @@ class Keeping(Hashing):
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         """Open the file."""
         super().new_file(*args, **kwargs)
-        self.out = tempfile.TemporaryFile()  # noqa: SIM115
+        folder = settings.SCRATCH_DIR.parent / "bare"
+        folder.mkdir(exist_ok=True)
+        self.out = tempfile.NamedTemporaryFile(dir=folder, delete=False)  # noqa: SIM115
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Write on."""

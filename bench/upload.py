@@ -195,6 +195,12 @@ def bare(server: Server, data: mmap.mmap, parallel: int, view: str) -> None:
     send_all(server, f"/bare/{view}/", {"uploadId": "0" * 36}, data, parallel)
 
 
+def clear(folder: Path) -> None:
+    """Remove what a run has stored, so that each finds the disk as the one before it did."""
+    for stored in [*folder.rglob("bare/*"), *folder.rglob("original")]:
+        stored.unlink()
+
+
 def copy(path: Path, folder: Path) -> None:
     """Copy the file with cp, and make it durable."""
     target = folder / "copy"
@@ -219,6 +225,7 @@ def measure(server: Server, path: Path, runs: int, sha256: str) -> tuple[dict[st
                     begun = time.perf_counter()
                     run()
                     taken.setdefault(name, []).append(time.perf_counter() - begun)
+                clear(server.folder)
                 most = max(most, memory[0]) if name.startswith("ours") else most
     return {name: statistics.median(seconds) for name, seconds in taken.items()}, most
 

@@ -27,6 +27,7 @@ ROWMILL_BASE_URL: str = env("ROWMILL_BASE_URL").rstrip("/")
 
 # ------------------------------------------------------------------------------------------------ Rowmill's own
 ROWMILL_MAX_UPLOAD_BYTES: int = env("ROWMILL_MAX_UPLOAD_BYTES")
+ROWMILL_KIND_UPLOAD_BYTES: dict[str, int] = env("ROWMILL_KIND_UPLOAD_BYTES")
 ROWMILL_MAX_FILE_BYTES: int = env("ROWMILL_MAX_FILE_BYTES")
 ROWMILL_MAX_CHUNK_BYTES: int = env("ROWMILL_MAX_CHUNK_BYTES")
 ROWMILL_SESSION_HOURS: int = env("ROWMILL_SESSION_HOURS")

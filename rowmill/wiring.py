@@ -141,6 +141,14 @@ def _plugins(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def _counts(text: str) -> dict[str, int]:
+    """Read `slug=number,slug=number`."""
+    try:
+        return {slug.strip(): _count(number.strip()) for slug, number in (word.split("=") for word in _words(text))}
+    except ValueError:
+        raise ValueError("it takes slug=number, separated by commas, each number from 1 on") from None
+
+
 @dataclass(frozen=True)
 class Setting:
     """One environment variable: its name, its default as text, how it is read, and one sentence of help."""
@@ -225,6 +233,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ROWMILL_ORG_NAME", "My organisation", str, "Name of the first org, made at start."),
     Setting(
         "ROWMILL_MAX_UPLOAD_BYTES", str(10 * 1024 * 1024), _count, "Largest file that a whole POST takes, in bytes."
+    ),
+    Setting(
+        "ROWMILL_KIND_UPLOAD_BYTES",
+        "",
+        _counts,
+        "The same for single kinds, in bytes: slug=number, separated by commas.",
     ),
     Setting(
         "ROWMILL_MAX_FILE_BYTES",

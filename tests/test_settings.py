@@ -51,6 +51,19 @@ def test_a_plugin_without_a_path_is_refused_in_words(monkeypatch: pytest.MonkeyP
         env("ROWMILL_KINDS")
 
 
+def test_limits_of_kinds_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env("ROWMILL_KIND_UPLOAD_BYTES") == {}
+    monkeypatch.setenv("ROWMILL_KIND_UPLOAD_BYTES", "claim_status=100, contacts = 5")
+    assert env("ROWMILL_KIND_UPLOAD_BYTES") == {"claim_status": 100, "contacts": 5}
+
+
+@pytest.mark.parametrize("text", ["100", "a=", "a=0", "a=b", "a=1=2"])
+def test_limits_of_kinds_that_make_no_sense_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("ROWMILL_KIND_UPLOAD_BYTES", text)
+    with pytest.raises(ConfigError, match="it takes slug=number"):
+        env("ROWMILL_KIND_UPLOAD_BYTES")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -146,6 +145,7 @@ class ChunkView(ReceivingView):
     """One chunk."""
 
     handler_class = OneChunkHandler
+    handler: OneChunkHandler
 
     @extend_schema(
         operation_id="upload_chunk",
@@ -159,7 +159,7 @@ class ChunkView(ReceivingView):
     def post(self, request: Request) -> Response:
         """Take one chunk, in any order."""
         data: Mapping[str, Any] = request.data  # type: ignore[assignment]
-        file = need_one_file(self.handler, request.FILES)
+        need_one_file(self.handler, request.FILES)
         form = ChunkForm(
             data={name: data[name] for name in ("uploadId", "chunkIndex", "sha256", "chunk") if name in data}
         )
@@ -169,8 +169,7 @@ class ChunkView(ReceivingView):
         session = self.fetch(told["uploadId"])
         if session.door != SessionDoor.CHUNKS:
             raise NotFound("There is no such upload by this door.")
-        path = Path(file.temporary_file_path())  # type: ignore[attr-defined]
-        part = put_chunk(session, told["chunkIndex"], path, read_sha256(told), self.handler.sha256)
+        part = put_chunk(session, told["chunkIndex"], self.handler.source, read_sha256(told))
         return Response(
             {
                 "uploadId": str(session.upload.public_id),

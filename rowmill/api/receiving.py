@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from mmap import mmap
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import BoundedSemaphore
 from typing import IO, Any
 
 from django.conf import settings
@@ -20,12 +21,16 @@ from rest_framework.response import Response
 
 from rowmill.api.base import OrgView
 from rowmill.errors import InputError, OutOfSpace
-from rowmill.uploads.places import need_room
+from rowmill.uploads.places import get_storage, need_room
 from rowmill.uploads.receive import max_upload_bytes
+from rowmill.uploads.sources import Source
 
 FIELD = "file"
 # What a multipart body may weigh beside its file: boundaries, part headers, options.
 FORM_BYTES = 64 * 1024
+# So many chunks of up to so many bytes are in this process's memory at a time.
+MEMORY_CHUNKS = 4
+MEMORY_BYTES = 8 * 1024 * 1024 + FORM_BYTES
 # A sender that is far over the limit is cut off; up to here the body is read to its end, so that the answer is seen.
 DRAINED_BYTES = 64 * 1024 * 1024
 
@@ -39,7 +44,7 @@ class ReceivedFile(UploadedFile):  # type: ignore[type-arg]
 
 
 class OneFileHandler(FileUploadHandler):
-    """Writes the part called `field` to the scratch folder, counting and hashing; other files are read and dropped."""
+    """Writes the part called `field` to the scratch folder, counting; other files are read and dropped."""
 
     chunk_size = 256 * 1024
     field = FIELD
@@ -51,14 +56,9 @@ class OneFileHandler(FileUploadHandler):
         self.too_large = False
         self.cut_off = False
         self.files = 0
+        self.body_bytes = 0
         self._out: IO[bytes] | None = None
         self._seen = 0
-        self._digest = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        """Give the SHA-256 of what came, in hex."""
-        return self._digest.hexdigest()
 
     def most_bytes(self) -> int:
         """Give the limit."""
@@ -74,6 +74,7 @@ class OneFileHandler(FileUploadHandler):
     ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[bytes]]] | None:
         """Take nothing of what says itself that it is too large. Raises: OutOfSpace while the disk is full."""
         need_room()
+        self.body_bytes = content_length
         if content_length <= self.limit + FORM_BYTES:
             return None
         self.too_large = True
@@ -88,9 +89,13 @@ class OneFileHandler(FileUploadHandler):
         self.files += 1
         self._seen = 0
         if self.field_name == self.field and self._out is None:
-            folder: Path = settings.SCRATCH_DIR
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._out = NamedTemporaryFile(prefix="receive-", dir=folder)  # noqa: SIM115
+            self._out = self._open()
+
+    def _open(self) -> IO[bytes]:
+        """Open a file of the scratch folder, which is gone when it is closed."""
+        folder: Path = settings.SCRATCH_DIR
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return NamedTemporaryFile(prefix="receive-", dir=folder)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Write on. Raises: StopUpload past the limit."""
@@ -107,7 +112,6 @@ class OneFileHandler(FileUploadHandler):
         assert self._out is not None
         try:
             self._out.write(data)
-            self._digest.update(data)
         except OSError:
             self.close()
             raise OutOfSpace from None
@@ -133,15 +137,52 @@ class OneFileHandler(FileUploadHandler):
 
 
 class OneChunkHandler(OneFileHandler):
-    """Writes the part called `chunk`, up to the limit of a chunk."""
+    """Takes the part called `chunk`, up to the limit of a chunk.
+
+    A few chunks of usual size are kept in memory, where the storage is near: they are written once, to their place. All
+    others go to the scratch folder first.
+    """
 
     field = "chunk"
     what = "chunk"
+    _rooms = BoundedSemaphore(MEMORY_CHUNKS)
+
+    def __init__(self, request: HttpRequest | None = None) -> None:
+        super().__init__(request)
+        self._view: memoryview | None = None
+        self._has_room = False
+
+    @property
+    def source(self) -> Source:
+        """Give the chunk's bytes, once they are here and until `close`."""
+        assert self._out is not None
+        if isinstance(self._out, mmap):
+            self._view = self._view or memoryview(self._out)[: self._seen]
+            return self._view
+        return Path(self._out.name)
 
     def most_bytes(self) -> int:
         """Give the limit."""
         limit: int = settings.ROWMILL_MAX_CHUNK_BYTES
         return limit
+
+    def _open(self) -> IO[bytes]:
+        """Give room in memory, or a file."""
+        if self.body_bytes <= MEMORY_BYTES and get_storage().near:
+            self._has_room = self._rooms.acquire(blocking=False)
+        if not self._has_room:
+            return super()._open()
+        return mmap(-1, self.body_bytes)  # type: ignore[return-value]  # given back to the system at once
+
+    def close(self) -> None:
+        """Let go of the bytes. Again: yes."""
+        if self._view is not None:
+            self._view.release()
+            self._view = None
+        super().close()
+        if self._has_room:
+            self._has_room = False
+            self._rooms.release()
 
 
 def need_one_file(handler: OneFileHandler, files: Mapping[str, Any]) -> UploadedFile[bytes]:

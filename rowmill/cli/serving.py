@@ -149,10 +149,11 @@ def _make_server(host: str, port: int, threads: int | None = None) -> Any:
     from django.conf import settings
 
     from rowmill.cli.bodies import limit_bodies
+    from rowmill.uploads.receive import max_upload_bytes
     from rowmill.wsgi import application
 
     server = Server((host, port), application, numthreads=threads or WEB_THREADS, max=64, server_name="rowmill")
-    small = max(settings.ROWMILL_MAX_UPLOAD_BYTES, settings.ROWMILL_MAX_CHUNK_BYTES)
+    small = max(max_upload_bytes(), settings.ROWMILL_MAX_CHUNK_BYTES)
     limit_bodies(server, small + BODY_SLACK_BYTES, settings.ROWMILL_MAX_FILE_BYTES + BODY_SLACK_BYTES)
     server.max_request_header_size = MAX_HEADER_BYTES
     server.error_log = _log_trouble  # type: ignore[method-assign]

@@ -137,7 +137,7 @@ def take_file(
     Again: with the same idempotency_key and body it gives the same job.
     """
     upload = begin_upload(caller, kind, name, dict(intent))
-    size, sha256 = receive_whole(upload, chunks, max_upload_bytes())
+    size, sha256 = receive_whole(upload, chunks, max_upload_bytes(upload.kind))
     key = None
     try:
         key, done = _hold_key(caller, idempotency_key, sha256, kind, intent)

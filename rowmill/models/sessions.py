@@ -77,7 +77,10 @@ class UploadSession(models.Model):
 
 
 class UploadPart(models.Model):
-    """A part that is durable. `number` counts from 0; `digest` is its SHA-256 in hex, `etag` the bucket's word for it."""
+    """A part that is durable. `number` counts from 0; `digest` is its SHA-256 in hex, where it was asked for.
+
+    `etag` is the bucket's word for it.
+    """
 
     org = models.ForeignKey(Org, on_delete=models.CASCADE)
     session = models.ForeignKey(UploadSession, on_delete=models.CASCADE, related_name="parts")

@@ -12,7 +12,7 @@ bucket makes a multipart upload of it (`InBucket` also lists the parts it has, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,7 +99,10 @@ class InFile(Assembly, Protocol):
     def reading(self, key: str) -> AbstractContextManager[int]:
         """Give a handle to read the file under way by. Raises: FileNotFoundError."""
 
-    def write_at(self, key: str, offset: int, data: bytes) -> None:
+    def has_same(self, key: str, blocks: Iterable[bytes | memoryview], offset: int) -> bool:
+        """Tell whether the file under way has these bytes at an offset. Raises: FileNotFoundError."""
+
+    def write_at(self, key: str, offset: int, data: bytes | memoryview) -> None:
         """Store bytes at an offset; durable when it returns. Raises: FileNotFoundError, OutOfSpace. Again: yes."""
 
     def size_bytes(self, key: str) -> int:

@@ -18,8 +18,9 @@ from rowmill.models import PartPlace, SessionDoor, UploadPart, UploadSession, Up
 from rowmill.storage.assembling import InFile, Part, is_in_file, open_assembly
 from rowmill.uploads import pieces
 from rowmill.uploads.hashing import follower
-from rowmill.uploads.places import get_storage, hash_file, original_key, remove_bytes
-from rowmill.uploads.sessions import hold_open, need_open, need_still_open, same_or_refused, touch
+from rowmill.uploads.places import get_storage, original_key, remove_bytes
+from rowmill.uploads.sessions import chunk_differs, hold_open, need_open, need_still_open, touch
+from rowmill.uploads.sources import Source, as_file, blocks_of, sha256_of, size_of
 
 log = structlog.get_logger("rowmill.uploads")
 MOST_CHUNKS = 20_000
@@ -45,28 +46,28 @@ def plan_chunks(size_bytes: int, chunk_count: int, chunk_bytes: int) -> tuple[in
     return chunk_count, size_bytes if chunk_count == 1 else chunk_bytes
 
 
-def put_chunk(
-    session: UploadSession, index: int, path: Path, sha256_declared: str = "", digest: str = ""
-) -> UploadPart:
-    """Store one chunk, durably. `path` is a local file with its bytes; `digest` its SHA-256, where it is known.
+def put_chunk(session: UploadSession, index: int, source: Source, sha256_declared: str = "") -> UploadPart:
+    """Store one chunk, durably.
 
-    Units: `index` from 0. Again: the same bytes do no harm.
+    Units: `index` from 0. Again: the same bytes do no harm. Cost: the chunk is hashed where its hash was declared, and
+    before a bucket; near storage is read, when a chunk comes again.
     Raises: Expired, StateError (chunk_differs for other bytes than are here already), InputError checksum_mismatch,
     bad_index, chunk_size; OutOfSpace, StorageFault.
     """
     if session.door != SessionDoor.CHUNKS:
         raise StateError("This upload does not come in chunks. Send it by the door that began it.")
     need_open(session)
-    digest = digest or hash_file(path)
+    assembly = open_assembly(get_storage())
+    digest = sha256_of(source) if sha256_declared or not is_in_file(assembly) else ""
     if sha256_declared and sha256_declared.lower() != digest:
         raise InputError("The chunk did not arrive as it was sent. Send it again.", code="checksum_mismatch")
     _need_index(session, index)
-    _agree_on_size(session, path.stat().st_size, index)
-    assembly = open_assembly(get_storage())
+    _agree_on_size(session, size_of(source), index)
     if is_in_file(assembly):
-        part = _place(assembly, session, index, path, digest)
+        part = _place(assembly, session, index, source, digest)
     else:
-        part = pieces.put_piece(session, index, path, digest)
+        with as_file(source) as path:
+            part = pieces.put_piece(session, index, path, digest)
     touch(session)
     return part
 
@@ -102,18 +103,21 @@ def _agree_on_size(session: UploadSession, length: int, index: int) -> None:
 # ------------------------------------------------------------------------------------------------ near storage
 
 
-def _place(assembly: InFile, session: UploadSession, index: int, path: Path, digest: str) -> UploadPart:
+def _place(assembly: InFile, session: UploadSession, index: int, source: Source, digest: str) -> UploadPart:
     """Write a chunk to its place in the file under way, unless it is there."""
-    there = _find(session, index)
-    if there is not None:
-        return same_or_refused(there, digest)
-    key, size = original_key(session.upload), path.stat().st_size
+    key, size = original_key(session.upload), size_of(source)
     try:
         _need_file(assembly, session, key)
         with assembly.alone(key, index):
+            offset = index * session.chunk_bytes
             if (there := _find(session, index)) is not None:
-                return same_or_refused(there, digest)
-            assembly.put_part(key, "", index + 1, path, offset=index * session.chunk_bytes)
+                if not assembly.has_same(key, blocks_of(source), offset):
+                    raise chunk_differs(index)
+                return there
+            if isinstance(source, Path):
+                assembly.put_part(key, "", index + 1, source, offset=offset)
+            else:
+                assembly.write_at(key, offset, source)
             fault_point("chunk_placed")
             part = _record(session, index, size, digest)
     except FileNotFoundError:

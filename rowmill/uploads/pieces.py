@@ -23,7 +23,7 @@ from rowmill.models import PartPlace, UploadPart, UploadSession, UploadState
 from rowmill.storage.assembling import LEAST_PART_BYTES, MOST_PARTS, InBucket, Part, is_in_bucket, open_assembly
 from rowmill.uploads.bucket import begin_parts, end_lost
 from rowmill.uploads.places import folder_key, get_storage, original_key, remove_bytes
-from rowmill.uploads.sessions import hold_open, need_open, same_or_refused
+from rowmill.uploads.sessions import chunk_differs, hold_open, need_open
 
 log = structlog.get_logger("rowmill.uploads")
 GROUP_BYTES = 8 * 1024 * 1024
@@ -85,7 +85,9 @@ def _claim(session: UploadSession, index: int, size: int, digest: str) -> Upload
             number=index,
             defaults={"org_id": session.org_id, "size_bytes": size, "digest": digest, "place": place},
         )
-    return same_or_refused(part, digest)
+    if part.digest != digest:
+        raise chunk_differs(index)
+    return part
 
 
 def _store(assembly: InBucket, session: UploadSession, part: UploadPart, path: Path) -> None:

@@ -136,7 +136,8 @@ def abandon_upload(upload: Upload) -> bool:
     return True
 
 
-def max_upload_bytes() -> int:
-    """Give the most that a whole POST takes, in bytes."""
-    limit: int = settings.ROWMILL_MAX_UPLOAD_BYTES
-    return limit
+def max_upload_bytes(kind: str = "") -> int:
+    """Give the most that a whole POST of a kind takes, in bytes; without a kind, the most that one of any kind may."""
+    of_kinds: dict[str, int] = settings.ROWMILL_KIND_UPLOAD_BYTES
+    usual: int = settings.ROWMILL_MAX_UPLOAD_BYTES
+    return of_kinds.get(kind, usual) if kind else max([usual, *of_kinds.values()])

@@ -16,7 +16,7 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.errors import Expired, InputError, NotFound, QuotaExceeded, StateError
 from rowmill.faults import fault_point
-from rowmill.models import SessionDoor, SessionState, Upload, UploadPart, UploadSession, UploadState, User
+from rowmill.models import SessionDoor, SessionState, Upload, UploadSession, UploadState, User
 from rowmill.orgs import Caller, hold_org, own
 from rowmill.uploads.receive import abandon_upload, begin_upload, clean_name
 
@@ -204,14 +204,12 @@ def need_still_open(session: UploadSession) -> None:
     need_open(session)
 
 
-def same_or_refused(part: UploadPart, digest: str) -> UploadPart:
-    """Give the chunk that is there already. Raises: StateError chunk_differs."""
-    if part.digest != digest:
-        raise StateError(
-            f"Chunk {part.number:,} is here already, with other bytes. Cancel this upload and begin it again.",
-            code="chunk_differs",
-        )
-    return part
+def chunk_differs(index: int) -> StateError:
+    """Say that a chunk is here already, with other bytes than it comes with now."""
+    return StateError(
+        f"Chunk {index:,} is here already, with other bytes. Cancel this upload and begin it again.",
+        code="chunk_differs",
+    )
 
 
 def touch(session: UploadSession) -> None:

@@ -42,6 +42,7 @@ from rowmill.models import (
 )
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
+from rowmill.uploads.receive import max_upload_bytes
 from rowmill.uploads.sessions import fetch_session
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import describe_upload, list_history
@@ -94,7 +95,7 @@ class Verdict:
 @member_view
 def bulk_upload(request: MemberRequest) -> HttpResponseBase:
     """Show the drop zone and the history; take a file in."""
-    if request.method == "POST" and _sent_bytes(request) > settings.ROWMILL_MAX_UPLOAD_BYTES + FORM_ROOM_BYTES:
+    if request.method == "POST" and _sent_bytes(request) > max_upload_bytes(KIND) + FORM_ROOM_BYTES:
         return _show_verdict(request, _too_large())
     return _inside(request)
 
@@ -118,7 +119,7 @@ def _sent_bytes(request: HttpRequest) -> int:
 
 def _too_large() -> Verdict:
     """Refuse before a byte of the body is read."""
-    limit = settings.ROWMILL_MAX_UPLOAD_BYTES // (1024 * 1024)
+    limit = max_upload_bytes(KIND) // (1024 * 1024)
     words = f"This file is larger than {limit} MB. Split it into parts, each with the header line, and send them."
     return Verdict("not_taken", "This file", 413, words)
 
@@ -188,7 +189,7 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
         "default_payer": DEFAULT_PAYER,
         "practices": own(caller, Practice),
         "without_account": not own(caller, PayerAccount).exists(),
-        "max_bytes": settings.ROWMILL_MAX_UPLOAD_BYTES,
+        "max_bytes": max_upload_bytes(KIND),
         "max_file_bytes": settings.ROWMILL_MAX_FILE_BYTES,
         "chunk_bytes": CHUNK_BYTES,
         "tus_url": reverse("api-tus"),

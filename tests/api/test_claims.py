@@ -172,6 +172,17 @@ def test_file_over_the_limit(bob: APIClient, settings) -> None:
     assert left_behind() == []
 
 
+def test_each_kind_may_have_a_limit_of_its_own(bob: APIClient, settings) -> None:
+    settings.ROWMILL_MAX_UPLOAD_BYTES = len(SOUND) - 1
+    settings.ROWMILL_KIND_UPLOAD_BYTES = {"claim_status": len(SOUND), "another": len(SOUND) + 100}
+    over = send(bob, SOUND + b"x")  # not over what is taken of any kind: it is received, and refused for its own
+    assert (over.status_code, over.json()["code"]) == (413, "too_large")
+    assert f"larger than {len(SOUND):,} bytes" in over.json()["detail"]
+    assert send(bob, SOUND + b"x" * 101).status_code == 413
+    assert left_behind() == []
+    assert send(bob).status_code == 201
+
+
 def test_body_that_ends_in_the_middle_of_the_file(bob: APIClient) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + SOUND
     response = bob.post(DOOR, body, content_type="multipart/form-data; boundary=b")
