@@ -27,7 +27,6 @@ from rowmill.api.tus_headers import (
     read_checksum,
     read_length,
     read_metadata,
-    write_metadata,
 )
 from rowmill.claims.intake import read_options
 from rowmill.errors import InputError, NotFound
@@ -138,7 +137,7 @@ class TusView(OrgView):
         """Append a request's body, and finish the upload with its last byte. Raises: all that `append` raises."""
         checksum = read_checksum(self.request.headers)
         if offset == session.offset_bytes:  # else that is what is wrong
-            need_fit(session, body.length or 0)
+            need_fit(session, session.offset_bytes + (body.length or 0))
         if append(session, offset, body, checksum):
             finish_appended(session)
 
@@ -176,7 +175,7 @@ class TusDoorView(TusView):
             )
         length = read_length(request.headers)
         body = self.body() if request.content_type else None
-        session = self._open(length, read_metadata(request.headers))
+        session = self._open(length, request.headers.get("Upload-Metadata", "").strip())
         if body is not None:
             try:
                 self.take(session, 0, body)
@@ -185,8 +184,9 @@ class TusDoorView(TusView):
                 raise
         return Response(status=201, headers={"Location": address_of(session), **describe(session)})
 
-    def _open(self, length: int | None, told: dict[str, str]) -> UploadSession:
-        """Open the session. Raises: InputError bad_option and all that `open_appending` raises."""
+    def _open(self, length: int | None, metadata: str) -> UploadSession:
+        """Open the session. Raises: InputError bad_option, bad_metadata and all that `open_appending` raises."""
+        told = read_metadata(metadata)
         self.caller.need_write()
         kind = told.get("kind") or ("contact_import" if "contact_import" in KINDS else "claim_status")
         return open_appending(
@@ -198,6 +198,7 @@ class TusDoorView(TusView):
             sha256=told.get("sha256", ""),
             intent=read_options(self.caller, told),
             confirmed=told.get("confirm_duplicate", "").lower() in YES,
+            metadata=metadata,
         )
 
 
@@ -217,8 +218,9 @@ class TusUploadView(TusView):
         session = self.session
         if session.offset_bytes != session.size_bytes:
             need_open(session)
-        names = {"filename": session.upload.name, "kind": session.upload.kind}
-        headers = {**describe(session), "Upload-Metadata": write_metadata(names), "Cache-Control": "no-store"}
+        headers = {**describe(session), "Cache-Control": "no-store"}
+        if session.metadata:
+            headers["Upload-Metadata"] = session.metadata
         return Response(status=200, headers=headers)
 
     @extend_schema(

@@ -60,9 +60,8 @@ def read_length(headers: Mapping[str, str]) -> int | None:
     return length
 
 
-def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+def read_metadata(text: str) -> dict[str, str]:
     """Read Upload-Metadata: `key base64,key base64`. Shape: text by key, "" for a bare key. Raises: InputError bad_metadata."""
-    text = headers.get("Upload-Metadata", "").strip()
     if len(text) > _MAX_METADATA:
         raise _bad_metadata(f"takes at most {_MAX_METADATA:,} characters")
     pairs: dict[str, str] = {}
@@ -87,11 +86,6 @@ def _decode(value: str) -> str:
 def _bad_metadata(words: str) -> InputError:
     """Say what Upload-Metadata takes."""
     return InputError(f"The header Upload-Metadata {words}.", code="bad_metadata", field="Upload-Metadata")
-
-
-def write_metadata(pairs: Mapping[str, str]) -> str:
-    """Write Upload-Metadata."""
-    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items())
 
 
 def read_checksum(headers: Mapping[str, str]) -> Checksum | None:

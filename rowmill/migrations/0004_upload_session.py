@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 ('chunk_count', models.PositiveIntegerField(default=0)),
                 ('fingerprint', models.CharField(blank=True, max_length=300)),
                 ('sha256', models.CharField(blank=True, max_length=64)),
+                ('metadata', models.TextField(blank=True)),
                 ('storage_token', models.CharField(blank=True, max_length=1024)),
                 ('offset_bytes', models.BigIntegerField(default=0)),
                 ('confirmed', models.BooleanField(default=False)),

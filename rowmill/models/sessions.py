@@ -38,6 +38,7 @@ class UploadSession(models.Model):
 
     Units: bytes. `size_bytes` is null while the sender defers it (tus); `chunk_bytes` is 0 until the first chunk tells
     it; `offset_bytes` is what is durable (tus). `sha256` is what the sender declared, if anything.
+    `metadata` is what a tus client sent with its announcement, as it wrote it: it is given back in the same words.
     `storage_token` names the multipart upload in the bucket. `claims` is the fence of tus: the newest PATCH wins.
     `confirmed`: the sender said beforehand that the same bytes again are meant.
     """
@@ -51,6 +52,7 @@ class UploadSession(models.Model):
     chunk_count = models.PositiveIntegerField(default=0)
     fingerprint = models.CharField(max_length=300, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
+    metadata = models.TextField(blank=True)
     storage_token = models.CharField(max_length=1024, blank=True)
     offset_bytes = models.BigIntegerField(default=0)
     confirmed = models.BooleanField(default=False)

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from rowmill.errors import Expired, InputError, LostLease, QuotaExceeded, StateError, StorageFault
+from rowmill.errors import InputError, LostLease, QuotaExceeded, StateError, StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import SessionDoor, SessionState, UploadPart, UploadSession
 from rowmill.orgs import Caller
@@ -29,7 +29,6 @@ from rowmill.uploads.sessions import (
     need_open,
     need_size,
     open_session,
-    reopen_session,
     session_life,
 )
 from rowmill.uploads.sinks import Saved, Sink, open_sink, part_bytes
@@ -65,6 +64,7 @@ def open_appending(
     sha256: str = "",
     intent: dict[str, Any] | None = None,
     confirmed: bool = False,
+    metadata: str = "",
 ) -> UploadSession:
     """Open a session to append to, of a size that may be told later. Raises: all that `open_session` raises; StorageFault.
 
@@ -87,7 +87,8 @@ def open_appending(
     except BaseException:
         cancel_session(caller, session)
         raise
-    UploadSession.objects.filter(pk=session.pk).update(storage_token=session.storage_token)
+    session.metadata = metadata
+    UploadSession.objects.filter(pk=session.pk).update(storage_token=session.storage_token, metadata=metadata)
     fault_point("appending_opened")
     return session
 
@@ -111,7 +112,7 @@ def _need_size(caller: Caller, session: UploadSession, size_bytes: int) -> None:
     """Raises: InputError, QuotaExceeded where a size told late is more than is taken."""
     need_size(size_bytes)
     most: int = settings.ROWMILL_ORG_BYTES
-    _, used = count_kept(caller)
+    used = count_kept(caller.org)[1] - session.offset_bytes
     if most and used + size_bytes > most:
         raise QuotaExceeded(
             f"Your org's files take {used:,} of {most:,} bytes, so this one does not fit. "
@@ -140,20 +141,24 @@ def append(session: UploadSession, offset: int, blocks: Iterable[bytes], checksu
     return session.state == SessionState.COMPLETING
 
 
-def room_bytes(session: UploadSession) -> int:
-    """Give how many bytes a session still takes."""
-    size: int = settings.ROWMILL_MAX_FILE_BYTES if session.size_bytes is None else session.size_bytes
-    return size - session.offset_bytes
+def end_bytes(session: UploadSession) -> int:
+    """Give how far a session's file may reach. While its size is deferred that is as far as the org's quota goes."""
+    if session.size_bytes is not None:
+        return session.size_bytes
+    most_file: int = settings.ROWMILL_MAX_FILE_BYTES
+    most: int = settings.ROWMILL_ORG_BYTES
+    return min(most_file, session.offset_bytes + max(0, most - count_kept(session.org)[1])) if most else most_file
 
 
-def need_fit(session: UploadSession, size_bytes: int) -> None:
-    """Raises: InputError too_large where a session does not take so many bytes more."""
-    room = room_bytes(session)
-    if size_bytes > room:
+def need_fit(session: UploadSession, reach_bytes: int, end: int | None = None) -> None:
+    """Raises: InputError too_large where a session's file may not reach so far. `end`: how far it may, where that is known."""
+    end = end_bytes(session) if end is None else end
+    if reach_bytes > end:
+        words = "may reach while its size is not told" if session.size_bytes is None else "was said to have"
         raise InputError(
-            f"This is more than the file has left, which is {room:,} bytes. Send no more than its Upload-Length.",
+            f"This reaches past byte {end:,}, which is as far as this file {words}. Send no more than that.",
             code="too_large",
-            limit_bytes=room,
+            limit_bytes=end,
         )
 
 
@@ -176,8 +181,9 @@ def _pour(session: UploadSession, sink: Sink, blocks: Iterable[bytes], checksum:
     """Write block by block, and commit what is durable, now and then and at the end."""
     digest = CHECKSUMS[checksum.algorithm](usedforsecurity=False) if checksum else None
     came, kept, due = 0, 0, time.monotonic() + CHECKPOINT_SECONDS
+    end = end_bytes(session)
     for block in blocks:
-        need_fit(session, sink.offset + len(block) - session.offset_bytes)
+        need_fit(session, sink.offset + len(block), end)
         if digest:
             digest.update(block)
         sink.write(block)
@@ -233,10 +239,5 @@ def finish_appended(session: UploadSession) -> None:
     """
     try:
         complete_session(session)
-    except InputError as error:
-        log.error("parts differ", upload_id=str(session.upload.public_id), code=error.code)
-        reopen_session(session)
-        UploadSession.objects.filter(pk=session.pk).update(expires_at=timezone.now())
-        raise Expired("The storage has other bytes than it acknowledged. Begin this upload again.") from None
     except (StateError, StorageFault, OSError) as error:
         log.warning("not completed yet", upload_id=str(session.upload.public_id), error_type=type(error).__name__)

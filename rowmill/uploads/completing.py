@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill.doorbell import INTERACTIVE, ring
-from rowmill.errors import DuplicateFile, RowmillError, StateError
+from rowmill.errors import Expired, InputError, RowmillError, StateError
 from rowmill.faults import fault_point
 from rowmill.models import PartPlace, SessionDoor, SessionState, Upload, UploadSession, UploadState
 from rowmill.storage.assembling import Part, open_assembly
@@ -85,7 +85,7 @@ def _finish(session: UploadSession, need_new: NeedNew | None) -> Upload:
             if need_new is not None and sha256 and not session.confirmed:
                 need_new(session, sha256)
             upload = finish_upload(upload, session.size_bytes or 0, sha256, leased=False)
-    except DuplicateFile:
+    except InputError:  # it was sent before, or the storage has other parts than were announced: nothing will mend that
         reopen_session(session)
         raise
     except BaseException:
@@ -124,10 +124,16 @@ def _need_appended(session: UploadSession) -> None:
 
 
 def _assemble_appended(session: UploadSession, told: Told) -> str:
-    """Make the object of what was appended. Again: yes."""
+    """Make the object of what was appended. Raises: Expired for other parts than were acknowledged. Again: yes."""
     storage, key, size = get_storage(), original_key(session.upload), session.size_bytes or 0
     parts = [Part(part.number + 1, part.size_bytes, part.etag) for part in session.parts.filter(place=PartPlace.PART)]
-    open_assembly(storage).complete(key, session.storage_token, parts, size)
+    try:
+        open_assembly(storage).complete(key, session.storage_token, parts, size)
+    except InputError as error:
+        log.error("parts differ", upload_id=str(session.upload.public_id), code=error.code)
+        reopen_session(session)
+        UploadSession.objects.filter(pk=session.pk).update(expires_at=timezone.now())
+        raise Expired("The storage has other bytes than it acknowledged. Begin this upload again.") from None
     forget_leavings(session)
     if not storage.near:
         return ""

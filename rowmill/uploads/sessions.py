@@ -11,12 +11,13 @@ from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import transaction
 from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from rowmill import audit
 from rowmill.errors import Expired, InputError, NotFound, QuotaExceeded, StateError
 from rowmill.faults import fault_point
-from rowmill.models import SessionDoor, SessionState, Upload, UploadSession, UploadState, User
+from rowmill.models import Org, SessionDoor, SessionState, Upload, UploadSession, UploadState, User
 from rowmill.orgs import Caller, hold_org, own
 from rowmill.uploads.receive import abandon_upload, begin_upload, clean_name
 
@@ -137,7 +138,7 @@ def need_quota(caller: Caller, size_bytes: int) -> None:
     most_files, most_bytes = settings.ROWMILL_ORG_FILES, settings.ROWMILL_ORG_BYTES
     if not most_files and not most_bytes:
         return
-    files, used = count_kept(caller)
+    files, used = count_kept(caller.org)
     if most_files and files >= most_files:
         raise QuotaExceeded(
             f"Your org keeps {files:,} files, the most it may keep. Delete jobs that are not needed any more.",
@@ -158,11 +159,14 @@ def count_open(caller: Caller) -> int:
     return own(caller, UploadSession).exclude(state=SessionState.CLOSED).count()
 
 
-def count_kept(caller: Caller) -> tuple[int, int]:
+def count_kept(org: Org) -> tuple[int, int]:
     """Count what the org keeps. Shape: (files, their bytes), those under way with the size they were announced with."""
-    kept = own(caller, Upload).filter(purged_at=None).exclude(state=UploadState.ABORTED)
+    kept = Upload.objects.filter(org=org, purged_at=None).exclude(state=UploadState.ABORTED)
     whole = kept.aggregate(files=Count("pk"), size=Sum("size_bytes"))
-    coming = own(caller, UploadSession).exclude(state=SessionState.CLOSED).aggregate(size=Sum("size_bytes"))
+    size_or_so_far = Coalesce("size_bytes", "offset_bytes")  # a size that is deferred is what has come by now
+    coming = (
+        UploadSession.objects.filter(org=org).exclude(state=SessionState.CLOSED).aggregate(size=Sum(size_or_so_far))
+    )
     return whole["files"], (whole["size"] or 0) + (coming["size"] or 0)
 
 

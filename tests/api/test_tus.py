@@ -91,7 +91,7 @@ def test_head_says_all(bob: APIClient) -> None:
     answer = call(bob, "HEAD", url)
     assert (answer.status_code, answer["Upload-Offset"], answer["Upload-Length"]) == (200, "7", str(len(CLAIMS)))
     assert (answer["Tus-Resumable"], answer["Cache-Control"]) == ("1.0.0", "no-store")
-    assert metadata(filename="claims.csv") in answer["Upload-Metadata"]
+    assert answer["Upload-Metadata"] == metadata(filename="claims.csv")
     assert answer["Upload-Expires"].endswith("GMT")
     assert "Upload-Defer-Length" not in answer
 
@@ -336,8 +336,20 @@ def test_quotas_hold(bob: APIClient, settings) -> None:
     url = create(bob, None)
     answer = call(bob, "POST", DOOR, **{"Upload-Length": "5"})
     assert (answer.status_code, answer.json()["code"]) == (403, "quota_exceeded")
-    settings.ROWMILL_ORG_BYTES = 3
-    assert patch(bob, url, 0, b"", Upload_Length="4").json()["code"] == "quota_exceeded"
+    settings.ROWMILL_ORG_BYTES = 30
+    assert patch(bob, url, 0, CLAIMS[:10]).status_code == 204
+    assert patch(bob, url, 10, b"", Upload_Length="31").json()["code"] == "quota_exceeded"
+    over = patch(bob, url, 10, CLAIMS[10:31])  # what has come counts while the size is not told
+    assert (over.status_code, over.json()["code"], over.json()["limit_bytes"]) == (413, "too_large", 30)
+    settings.ROWMILL_ORG_SESSIONS = 0
+    assert call(bob, "POST", DOOR, **{"Upload-Length": "21"}).json()["code"] == "quota_exceeded"
+    assert patch(bob, url, 10, CLAIMS[10:30], Upload_Length="30").status_code == 204
+
+
+def test_what_the_client_says_of_a_file_is_given_back_in_its_words(bob: APIClient) -> None:
+    told = f"{metadata(filename='claims.csv', colour='blue')},flag,kind {b64('claim_status')}"
+    assert call(bob, "HEAD", create(bob, **{"Upload-Metadata": told}))["Upload-Metadata"] == told
+    assert "Upload-Metadata" not in call(bob, "HEAD", create(bob, **{"Upload-Metadata": None}))
 
 
 # ------------------------------------------------------------------------------------------------ who may

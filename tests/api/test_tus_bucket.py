@@ -16,6 +16,7 @@ from rowmill.models import PartPlace, Upload, UploadPart, UploadSession
 from rowmill.orgs import Caller, find_caller
 from rowmill.storage import is_in_bucket, open_assembly
 from rowmill.uploads.appending import Checksum, ChecksumMismatch, append, finish_appended, open_appending
+from rowmill.uploads.completing import continue_completing
 from rowmill.uploads.inspect import claim_due_upload, hold_original
 from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.sessions import cancel_session, expire_sessions
@@ -134,6 +135,20 @@ def test_a_part_that_comes_too_late_spoils_nothing_unseen(session, tmp_path) -> 
     assembly.put_part(original_key(session.upload), fresh(session).storage_token, 1, late, offset=0)
     with pytest.raises(Expired):
         finish_appended(fresh(session))
+    assert expire_sessions() == 1
+    assert (Upload.objects.get().state, stored(), unfinished()) == ("ABORTED", [], [])
+
+
+def test_the_sweeper_gives_up_what_cannot_be_put_together(session, tmp_path) -> None:
+    """A crash behind the last byte, and the storage has other parts: it is over, not tried again for ever."""
+    assert append(fresh(session), 0, blocks(0, SIZE))
+    other = tmp_path / "other"
+    other.write_bytes(b"l" * PART_BYTES)
+    open_assembly(get_storage()).put_part(
+        original_key(session.upload), fresh(session).storage_token, 1, other, offset=0
+    )
+    assert continue_completing() == 0
+    assert continue_completing() == 0
     assert expire_sessions() == 1
     assert (Upload.objects.get().state, stored(), unfinished()) == ("ABORTED", [], [])
 
