@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from payersim.testing import Payer, running_apart
 from tests.conftest import PASSWORD
+from tests.servers.ports import free_port
 
 EMAIL = "alice@acme.test"
 CHROMIUM_FLAGS = [
@@ -55,13 +55,6 @@ class Site:
 
     url: str
     payer: Payer
-
-
-def free_port() -> int:
-    """Find a port nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

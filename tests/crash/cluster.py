@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.crash.history import TRACED
-from tests.crash.server import Server, free_port, wait_for
+from tests.crash.server import Server, wait_for
+from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 from tests.servers.proxy import HttpProxy, Proxy
 from tests.servers.redis import RedisServer, redis_server
