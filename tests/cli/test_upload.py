@@ -75,7 +75,7 @@ def url(folder: Path, payer: Payer) -> Iterator[str]:
             yield first.split(": ", 1)[1].removesuffix("/bulk-upload\n")
         finally:
             server.send_signal(signal.SIGINT)
-            assert server.wait(40) == 0
+            assert server.wait(120) == 0
             server.stdout.close()
 
 
