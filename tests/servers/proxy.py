@@ -72,11 +72,11 @@ class Proxy:
         self.refuse()
         self._do(self._end)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _do(self, coroutine: Callable[..., Any], *arguments: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine(*arguments), self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine(*arguments), self._loop).result(60)
 
     async def _end(self) -> None:
         tasks = list(self._tasks)
