@@ -98,7 +98,7 @@ def running(
     finally:
         if not trouble:
             loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -113,4 +113,4 @@ def running_apart(*arguments: str) -> Iterator[Payer]:
             yield Payer(place["base_url"], place["control_url"])
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)

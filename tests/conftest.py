@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.early import DATA, ON_POSTGRES
+
+# The same examples on every machine, however slow it is: what a test finds is then never an accident of the run.
+hypothesis_settings.register_profile(
+    "rowmill", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("rowmill")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -307,7 +307,7 @@ def test_the_payer_of_the_example_asks_and_fails_as_told():
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        limits = PayerLimits(read_timeout_seconds=5)
+        limits = PayerLimits(read_timeout_seconds=30)
         payer = plain(PayerProfile(1, site.name, "", "an-id", "a-secret", "001234567", limits=limits))
         assert isinstance(payer, Payer)
         try:

@@ -25,7 +25,7 @@ def test_it_rings_here_and_at_the_broker_with_the_id_of_the_job() -> None:
     before, ring_id = heard(BULK), new_ring_id()
     assert ring(BULK, ring_id) == ring_id
     assert heard(BULK) == before + 1
-    assert broker.flush(5)
+    assert broker.flush(60)
     assert carried == [(BULK, ring_id)]
 
 
@@ -34,7 +34,7 @@ def test_what_came_from_the_broker_does_not_go_back() -> None:
     broker = doorbell.use_broker(lambda lane, ring_id: carried.append(lane))
     before = heard(BULK)
     ring_here(BULK)
-    assert broker.flush(5)
+    assert broker.flush(60)
     assert (carried, heard(BULK)) == ([], before + 1)
 
 
@@ -43,18 +43,18 @@ def test_a_broker_that_hangs_holds_nobody_up_and_fills_no_memory(monkeypatch: py
 
     def hang(lane: str, ring_id: UUID) -> None:
         hangs.set()
-        let_go.wait(30)
+        let_go.wait(250)
 
     broker = doorbell.use_broker(hang)
     ring(BULK)
-    assert hangs.wait(5)
+    assert hangs.wait(60)
     for _ in range(10 * doorbell.MOST_RINGS):
         ring(BULK)  # returns while the broker's thread is stuck in its first
     assert broker._rings.qsize() == doorbell.MOST_RINGS
     monkeypatch.setattr(doorbell, "SLOW_SECONDS", 0.0)
     assert "frozen" in doorbell.describe_broker()
     let_go.set()
-    assert broker.flush(5)
+    assert broker.flush(60)
     assert doorbell.describe_broker() == "ok"
 
 
@@ -66,20 +66,21 @@ def test_an_outage_is_told_once_and_costs_no_try_for_every_ring(monkeypatch: pyt
         if down:
             raise ConnectionError("redis://:secret@host refused")
 
+    monkeypatch.setattr(doorbell, "REST_SECONDS", 3600.0)
     broker = Broker(publish)
     with capture_logs() as logs:
         for _ in range(50):
             broker.post(BULK, new_ring_id())
-        assert broker.flush(5)
+        assert broker.flush(60)
         broker.post(BULK, new_ring_id())
         assert len(tried) == 1, "the others were let go"
         assert broker.describe() == "The broker takes no rings (ConnectionError)."
         broker._rest_until = 0.0
         broker.post(BULK, new_ring_id())
-        assert broker.flush(5)
+        assert broker.flush(60)
         down, broker._rest_until = False, 0.0
         broker.post(BULK, new_ring_id())
-        assert broker.flush(5)
+        assert broker.flush(60)
     assert [line["log_level"] for line in logs] == ["warning", "info"]
     assert (len(tried), broker.describe()) == (3, "ok")
 
@@ -93,7 +94,7 @@ def test_who_waits_at_two_lanes_hears_either() -> None:
     for lane in (INTERACTIVE, BULK):
         since = heard(INTERACTIVE, BULK)
         threading.Timer(0.05, ring_here, [lane]).start()
-        assert wait_for_ring((INTERACTIVE, BULK), since, 10) == since + 1
+        assert wait_for_ring((INTERACTIVE, BULK), since, 60) == since + 1
     since = heard(INTERACTIVE)
     ring_here(BULK)
     assert wait_for_ring(INTERACTIVE, since, 0.01) == since, "not one's own lane"

@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from payersim.testing import Payer, running_apart
 from tests.conftest import PASSWORD
+from tests.servers.ports import free_port
 
 EMAIL = "alice@acme.test"
+PATIENCE = 60_000  # milliseconds; a slow machine is no fault of the page
+expect.set_options(timeout=PATIENCE)
+_SEEDS = count(1)
+SCALE = 0.03
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -57,13 +62,6 @@ class Site:
     payer: Payer
 
 
-def free_port() -> int:
-    """Find a port nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("site")
@@ -74,7 +72,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "ROWMILL_LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "rowmill.settings",
     }
-    with running_apart("--profile", "calm", "--latency-scale", "0.03") as payer:
+    with running_apart("--profile", "calm", "--latency-scale", str(SCALE)) as payer:
         subprocess.run(
             [sys.executable, "-c", PROVISION, payer.base_url, payer.token_url, PASSWORD],
             env=env,
@@ -90,10 +88,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield Site(url, payer)
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(60)
+            server.wait(120)
 
 
-def wait_for(url: str, seconds: float = 60.0) -> None:
+def wait_for(url: str, seconds: float = 120.0) -> None:
     """Wait until an address answers 200."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -117,7 +115,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
     made = browser.new_context(base_url=site.url, viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(PATIENCE)
     yield made
     made.close()
 
@@ -148,11 +146,23 @@ def sign_in(page: Page, email: str = EMAIL) -> None:
 
 
 @pytest.fixture
+def unhurried(site: Site) -> Iterator[Callable[[float], None]]:
+    """Make the payer so slow that a job lasts while it is looked at; gives what changes its pace."""
+
+    def pace(scale: float) -> None:
+        site.payer.control("settings", {"latency_scale": scale})
+
+    pace(0.5)
+    yield pace
+    pace(SCALE)
+
+
+@pytest.fixture
 def claims_file(tmp_path: Path, site: Site) -> Path:
     """A sample whose answers the payer knows; another one for each test."""
     from rowmill.claims.sample import make_claims
 
     file, book = tmp_path / "claims.csv", tmp_path / "book.jsonl"
-    make_claims(60, time.monotonic_ns() % 1_000_000, file, book)
+    make_claims(60, next(_SEEDS), file, book)
     site.payer.load_book(book)
     return file

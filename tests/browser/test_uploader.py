@@ -30,7 +30,7 @@ from rowmill.claims.sample import make_claims
 from tests.browser.conftest import Site, sign_in
 
 pytestmark = [pytest.mark.browser]
-SLOW = 60_000
+SLOW = 120_000
 PIECE = 40_000
 DOOR = re.compile(r"/api/v1/uploads/tus/")
 # Before the page's own scripts run: pieces so small that a small file has many.

@@ -39,6 +39,12 @@ class Sharing:
         self.workers.append(worker)
         return worker
 
+    def wait_for_all(self) -> None:
+        """Wait until each has had an answer."""
+        for worker in self.workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"at it\n"
+
     def edit(self, in_flight: int, calls_per_minute: int) -> None:
         """Change the account's limits, as a person does in another process."""
         _run(self.environment, "edit", str(self.account_id), str(in_flight), str(calls_per_minute))
@@ -71,7 +77,7 @@ def sharing(url: str, folder: Path, payer: Payer, in_flight: int = 40, calls_per
         for worker in made.workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
-            worker.wait(10)
+            worker.wait(60)
             for pipe in (worker.stdin, worker.stdout):
                 if pipe is not None:
                     pipe.close()
@@ -79,7 +85,8 @@ def sharing(url: str, folder: Path, payer: Payer, in_flight: int = 40, calls_per
 
 def rate(payer: Payer, seconds: float) -> float:
     """Measure the calls a second at the payer's end."""
-    before, began = payer.stats()["inquiries"], time.monotonic()
+    began = time.monotonic()  # so that the time between the two looks is never taken for shorter than it was
+    before = payer.stats()["inquiries"]
     time.sleep(seconds)
     return (payer.stats()["inquiries"] - before) / (time.monotonic() - began)
 
@@ -129,7 +136,7 @@ def work(account_id: str, threads: str) -> None:
     connections.close_all()
     limits = replace(profile.limits, connect_timeout_seconds=CONNECT_SECONDS, read_timeout_seconds=READ_SECONDS)
     kind = ClaimStatusOn(replace(profile, limits=limits, shared=True))
-    stopping = threading.Event()
+    stopping, answered = threading.Event(), threading.Event()
 
     def ask(thread: int) -> None:
         number = 0
@@ -138,7 +145,9 @@ def work(account_id: str, threads: str) -> None:
             number += 1
             try:
                 for _ in kind.process(batch(BATCH_ROWS, stopping=stopping.is_set), rows):
-                    pass
+                    if not answered.is_set():
+                        answered.set()
+                        print("at it", flush=True)
             except Snooze as snooze:
                 stopping.wait(min(snooze.seconds, 1.0))
 

@@ -16,7 +16,7 @@ DOWN = PayerError("PAYER_UNAVAILABLE", "world")
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 10))
+    asyncio.run(asyncio.wait_for(work, 60))
 
 
 class Clock:

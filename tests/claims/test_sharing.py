@@ -54,8 +54,8 @@ def test_the_cap_holds_over_four_processes_and_after_a_kill(server: Postgres, pa
     with sharing(server.new_database(), tmp_path, payer, in_flight=CAP) as made:
         for _ in range(4):
             made.start()
+        made.wait_for_all()
         all_at_work(payer)
-        time.sleep(2)  # until all four are at it
         os.kill(made.workers[0].pid, signal.SIGKILL)
         os.kill(made.workers[1].pid, signal.SIGSTOP)
         wait_until(lambda: payer.stats()["in_flight"] < CAP)
@@ -76,15 +76,17 @@ def test_the_rate_holds_over_four_processes_and_new_limits_at_once(
     with sharing(server.new_database(), tmp_path, payer, in_flight=CAP, calls_per_minute=1200) as made:
         for _ in range(4):
             made.start()
+        made.wait_for_all()
         wait_until(lambda: payer.stats()["inquiries"] > 40)
         time.sleep(3)
-        # 2 % of a minute, measured over a sixth of it. How near they come to it bench/limits.py tells.
-        most = 20 * (1 + 0.02 * 6)
-        assert rate(payer, 10) <= most
+        # 2 % of a minute, measured over half of it, and what was on the wire before: a payer that stood still counts it late.
+        # How near they come to it bench/limits.py tells.
+        most = 20 * (1 + 0.02 * 2) + CAP / 30
+        assert rate(payer, 30) <= most
         made.edit(CAP, 2400)
         time.sleep(2)
         wait_until(lambda: most < rate(payer, 5))  # the new limit is in use
-        assert rate(payer, 10) <= 2 * most
+        assert rate(payer, 30) <= 2 * most
         assert payer.stats()["max_in_flight"] <= CAP
 
 
@@ -92,10 +94,11 @@ def test_one_process_alone_has_it_all_when_the_others_end(server: Postgres, paye
     with sharing(server.new_database(), tmp_path, payer, in_flight=CAP) as made:
         for _ in range(3):
             made.start()
+        made.wait_for_all()
         all_at_work(payer)
         for worker in made.workers[1:]:
             assert worker.stdin is not None
             worker.stdin.close()
-            assert worker.wait(20) == 0
+            assert worker.wait(120) == 0
         all_at_work(payer)
         assert payer.stats()["max_in_flight"] <= CAP

@@ -58,7 +58,7 @@ def server(application: Application) -> Iterator[Any]:
 
 def talk(server: Any, *pieces: bytes) -> bytes:
     """Send raw bytes, say no more, and read to the end."""
-    with socket.create_connection(server.bind_addr[:2], timeout=30) as line:
+    with socket.create_connection(server.bind_addr[:2], timeout=120) as line:
         for piece in pieces:
             line.sendall(piece)
         line.shutdown(socket.SHUT_WR)

@@ -28,7 +28,7 @@ def breaks_in_the_middle(environ: dict[str, Any], start_response: Any) -> Iterat
 
 def ask(address: tuple[str, int], request: bytes) -> bytes:
     """Send raw bytes and read to the end."""
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(request)
         answer = b""
         while block := connection.recv(65536):

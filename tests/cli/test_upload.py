@@ -75,7 +75,7 @@ def url(folder: Path, payer: Payer) -> Iterator[str]:
             yield first.split(": ", 1)[1].removesuffix("/bulk-upload\n")
         finally:
             server.send_signal(signal.SIGINT)
-            assert server.wait(40) == 0
+            assert server.wait(120) == 0
             server.stdout.close()
 
 
@@ -114,7 +114,7 @@ def test_a_refused_file_says_what_is_wrong_where(folder: Path, url: str):
     file.write_text((folder / "claims.csv").read_text(encoding="utf-8").replace(",", ',"', 7), encoding="utf-8")
     body = json.dumps({"email": EMAIL, "password": PASSWORD}).encode()
     request = urllib.request.Request(f"{url}/api/v1/auth/token/", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as reply:
+    with urllib.request.urlopen(request, timeout=120) as reply:
         token = json.loads(reply.read())["access"]
     refused = upload(file, url, "--wait", ROWMILL_TOKEN=token)
     assert refused.returncode == 1

@@ -43,4 +43,4 @@ if __name__ == "__main__":
     {"provide": provide, "submit": submit}[sys.argv[1]](*sys.argv[2:])
     from rowmill.doorbell import flush_rings
 
-    flush_rings(5)
+    flush_rings(60)

@@ -28,12 +28,12 @@ class Slow(Kind):
 
 
 class Deaf(Slow):
-    """Its one batch takes a minute and hears nothing: no stop, no cancel."""
+    """Its one batch takes longer than any stop and hears nothing: no stop, no cancel."""
 
     slug = "deaf"
     label = "Deaf"
 
     def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
-        time.sleep(60)
+        time.sleep(600)
         for row in rows:
             yield Outcome(row.number, "ok")

@@ -14,7 +14,8 @@ from typing import Any
 
 import psycopg
 
-from tests.crash.server import Server, free_port, wait_for
+from tests.crash.server import Server, wait_for
+from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 
 KINDS = "nothing=tests.probe.Nothing,slow=tests.cluster.kinds.Slow,deaf=tests.cluster.kinds.Deaf"

@@ -19,7 +19,8 @@ from kombu.exceptions import OperationalError
 
 from rowmill.celery import Publisher, make_app, with_checked_peer
 from rowmill.doorbell import new_ring_id
-from tests.crash.server import free_port, wait_for
+from tests.crash.server import wait_for
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="redis-server is not installed (make system)"

@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.crash.history import TRACED
-from tests.crash.server import Server, free_port, wait_for
+from tests.crash.server import Server, wait_for
+from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 from tests.servers.proxy import HttpProxy, Proxy
 from tests.servers.redis import RedisServer, redis_server
@@ -217,7 +218,7 @@ class Cluster:
         """Let the dead be dead from now on."""
         self._supervising.set()
         if self._supervisor.ident is not None:
-            self._supervisor.join(10)
+            self._supervisor.join(60)
 
     def heal(self) -> None:
         """Mend every line, thaw and start every server and process."""
@@ -284,7 +285,7 @@ def running(folder: Path, seed: int) -> Iterator[Cluster]:
             cluster.kill_all()
             assert watch.stdin is not None
             watch.stdin.close()
-            watch.wait(20)
+            watch.wait(60)
 
 
 def until(true: object, seconds: float) -> bool:

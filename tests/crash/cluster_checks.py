@@ -54,7 +54,7 @@ class RunOut:
 
     def run(self) -> list[str]:
         """Do it: what is under way ends, what hours would end is aged, what is left over is retried until done."""
-        self._wait("SELECT state, count(*) FROM rowmill_job WHERE state = 'CANCELLING' GROUP BY 1", 60)
+        self._wait("SELECT state, count(*) FROM rowmill_job WHERE state = 'CANCELLING' GROUP BY 1", 180)
         with psycopg.connect(self.cluster.url) as connection:
             for sql in _AGES:
                 connection.execute(sql)
@@ -177,7 +177,7 @@ def check_all(
         found += node.died
         if node.alive and (code := node.terminate()) != 0:
             found.append(f"stop: SIGTERM ended {node.name} with {code}: {node.last_words()[-300:]}")
-    if not until(lambda: not cluster.left_behind(), 20):
+    if not until(lambda: not cluster.left_behind(), 60):
         found.append(f"stop: {len(cluster.left_behind())} processes outlived their worker")
     found += check_storage(cluster)
     acknowledged = [Acknowledged(one.job, one.sha256, one.rows, one.key) for one in clients.sent.values()]

@@ -127,7 +127,7 @@ def share(off: bool) -> None:
 
     def wait(name: str) -> None:
         inside.set()
-        cancelled.wait(3.0)
+        cancelled.wait(8.0)
 
     plugins.fault_point = wait
 
@@ -137,10 +137,10 @@ def share(off: bool) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert inside.wait(30)
+    assert inside.wait(60)
     cancel_job(caller, job)
     cancelled.set()
-    writer.join(30)
+    writer.join(120)
     plugins.fault_point = lambda name: None
     run_out(job)
 

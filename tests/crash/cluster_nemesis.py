@@ -31,7 +31,7 @@ from tests.crash.cluster_faults import Fates
 from tests.crash.cluster_inside import IDLE_EMAIL, run_inside
 from tests.crash.inside import EMAIL, PASSWORD
 from tests.crash.plugins import TALLY_TABLE
-from tests.crash.server import Server
+from tests.crash.server import Server, wait_for
 
 IN_FLIGHT = 30
 ROWS_PER_SECOND = 40
@@ -103,9 +103,21 @@ def _meet(
         told = {"email": email, "password": PASSWORD}
         tokens[email] = server.token = server.call("POST", "/api/v1/auth/token/", told)["access"]
     server.wait(server.upload(slices[-1].data, "idle")["id"])
-    time.sleep(1.0)  # its last process has let go of its part of the payer
     clients = Clients(cluster, slices[:-1], seed, tokens[EMAIL], tokens[IDLE_EMAIL], Counter(), [])
-    return clients, (idle_org, history.checksums(cluster.url, idle_org))
+    return clients, (idle_org, _at_rest(cluster, idle_org))
+
+
+def _at_rest(cluster: Cluster, org: int) -> dict[str, str]:
+    """Give the checksums of an org's tables once they stay the same for a while: its last process has let go of all."""
+    seen = [history.checksums(cluster.url, org)]
+
+    def quiet() -> bool:
+        time.sleep(2.0)
+        seen.append(history.checksums(cluster.url, org))
+        return seen[-1] == seen[-2]
+
+    wait_for(quiet, 120, "an org whose only job has ended does not come to rest")
+    return seen[-1]
 
 
 def _tell(say: Callable[[str], None], cluster: Cluster, clients: Clients, payer: Payer) -> None:

@@ -95,7 +95,7 @@ def steer(seconds: str, seed: str) -> None:
     while time.monotonic() < until:
         insist(lambda: change(dice.choice(["cancel", "retry", "retry"])))
         time.sleep(dice.uniform(0.0, 0.3))
-    until = time.monotonic() + 120
+    until = time.monotonic() + 200
     while insist(lambda: Job.objects.exclude(state="COMPLETED").exists()):
         assert time.monotonic() < until, "a job does not come to its end"
         if insist(lambda: Job.objects.filter(state__in=FINAL_STATES).exclude(state="COMPLETED").exists()):

@@ -67,7 +67,7 @@ def file_troubles(database: Any) -> Iterator[str]:
         yield "integrity: a foreign key leads nowhere"
 
 
-def wait_until_left(url: str, seconds: float = 20.0) -> None:
+def wait_until_left(url: str, seconds: float = 120.0) -> None:
     """Wait until the server has noticed that a killed process is gone."""
     import psycopg
 

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 from tests.crash.database import database_of_its_own
 from tests.crash.inside import EMAIL, PASSWORD, run_inside
+from tests.servers.ports import free_port
 
 JOBS = "/api/v1/claims/csv-jobs/"
 UPLOAD = "/api/v1/claims/bulk/upload/"
@@ -103,7 +103,7 @@ class Server:
         assert self.process is not None
         asked = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        code = self.process.wait(120)
         self.stopped_in_seconds = time.monotonic() - asked
         return code
 
@@ -139,7 +139,7 @@ class Server:
         return answer
 
     def wait(
-        self, job: str, seconds: float = 120, *, until: Callable[[dict[str, Any]], bool] | None = None
+        self, job: str, seconds: float = 240, *, until: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:
         """Follow a job until it is final, or until something else is true of its progress."""
         last: dict[str, Any] = {}
@@ -167,14 +167,6 @@ def multipart(data: bytes, fields: dict[str, str]) -> tuple[dict[str, str], byte
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="claims.csv"\r\n'
     parts += [head.encode(), b"Content-Type: text/csv\r\n\r\n", data, f"\r\n--{boundary}--\r\n".encode()]
     return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, b"".join(parts)
-
-
-def free_port() -> int:
-    """Give a port that nobody has now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def wait_for(true: Callable[[], bool], seconds: float, words: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 STORIES = ("intake", "chunked", "work", "steer", "poison", "refused", "stop")
 CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("intake", "purged_first"))
 DATABASES = ("sqlite", "postgres")
@@ -29,7 +29,7 @@ def run_story(database: str, *arguments: str) -> dict[str, Any]:
         story, *control = arguments
         command = [sys.executable, "-m", "tests.crash.harness", story, folder, *control]
         environment = {**os.environ, "ROWMILL_TEST_DATABASE": database, "DATABASE_URL": ""}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=700, env=environment)
     lines = done.stdout.splitlines()
     assert lines, done.stderr[-3000:]
     told: dict[str, Any] = json.loads(lines[-1])

@@ -16,7 +16,7 @@ import pytest
 from tests.crash.checker import find_violations
 from tests.servers.postgres import Postgres
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 SEED, JOBS, ROWS = 20260401, 4, 2500
 
 
@@ -33,7 +33,7 @@ def crowd(verb: str, folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 
 def end_well(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-3000:]
     return out
 

@@ -51,7 +51,7 @@ class Api:
         kind = {} if isinstance(data, bytes) or data is None else {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, body, {**self.headers, **kind, **headers}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
+            with urllib.request.urlopen(request, timeout=120) as reply:
                 return Answer(reply.status, dict(reply.headers), reply.read())
         except urllib.error.HTTPError as reply:
             with reply:
@@ -70,7 +70,7 @@ class Api:
         kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         return self.send("POST", "/api/v1/claims/bulk/upload/", body, **kind)
 
-    def wait(self, job: str, seconds: float = 60.0, until: Any = None) -> dict[str, Any]:
+    def wait(self, job: str, seconds: float = 180.0, until: Any = None) -> dict[str, Any]:
         """Ask for the progress until the job is final, or until `until(progress)` holds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -97,4 +97,4 @@ def serving(runner: bool = True) -> Iterator[Api]:
         if works is not None:
             works.stop()
         server.stop()
-        thread.join(10)
+        thread.join(60)

@@ -159,7 +159,7 @@ def test_cancel_keeps_what_is_done_and_retry_does_the_rest(
     api: Api, people: People, payer: Payer, claims: bytes, book: list[dict]
 ) -> None:
     bob = api.sign_in("bob@acme.test")
-    payer.control("settings", {"latency_scale": 0.05})
+    payer.control("settings", {"latency_scale": 0.2})
     job = bob.upload(claims).json["id"]
     bob.wait(job, until=lambda progress: progress["processed_rows"] >= 10)
     assert bob.send("POST", f"{JOBS}{job}/cancel/").status == 202

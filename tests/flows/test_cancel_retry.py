@@ -26,6 +26,9 @@ def test_cancel_at_a_third_then_retry_to_the_end(tmp_path: Path) -> None:
         provided(tmp_path, payer.base_url, payer.token_url, ROWMILL_SWEEP_SECONDS="600") as server,
     ):
         server.start()
+        payer.control(
+            "settings", {"latency_scale": 0.12}
+        )  # so that the cancel falls into the middle, however late it is
         job = server.upload(claims.data)["id"]
         server.wait(job, until=lambda p: p["processed_rows"] >= ROWS * 0.3)
         told = server.call("POST", f"{JOBS}{job}/cancel/")
@@ -44,6 +47,7 @@ def test_cancel_at_a_third_then_retry_to_the_end(tmp_path: Path) -> None:
         time.sleep(1.5)
         assert payer.stats()["inquiries"] == calls, "a cancelled job still asks the payer"
 
+        payer.control("settings", {"latency_scale": 0.03})
         failed = cancelled["outcomes"]["failed"]
         again = server.call("POST", f"{JOBS}{job}/retry/")
         assert again["retried_rows"] == ROWS - kept + failed

@@ -8,7 +8,7 @@ import pytest
 
 from tests.flows.long_upload import carry_out
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 
 def test_thirty_megabytes_through_five_kills_and_ten_cuts(tmp_path: Path) -> None:

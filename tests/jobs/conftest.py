@@ -58,7 +58,7 @@ def work(limit: int = 1000, owner: str = "test") -> list[str]:
     raise AssertionError("the engine does not come to an end")
 
 
-def work_until_final(job: Job, seconds: float = 60.0) -> str:
+def work_until_final(job: Job, seconds: float = 180.0) -> str:
     """Work, over back-offs too, until the job has ended."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

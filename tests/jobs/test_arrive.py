@@ -63,7 +63,7 @@ def test_whatever_lanes_a_worker_serves_what_came_in_is_judged(arrived, lanes) -
         if lanes == ("interactive",):
             wait_for(job_is_done, 60, "it does not happen")
     finally:
-        runner.stop(20)
+        runner.stop(60)
 
 
 @pytest.mark.django_db(transaction=True)

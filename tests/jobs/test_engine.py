@@ -20,6 +20,7 @@ from rowmill.jobs.steer import cancel_job, delete_job, retry_job
 from rowmill.jobs.sweep import recover_after_start, sweep, take_back_leases
 from rowmill.models import AuditEvent, Batch, BatchState, Job, JobState, Result
 from rowmill.registry import get_kind
+from tests.crash.server import wait_for
 from tests.jobs.accounting import broken_invariants
 from tests.jobs.conftest import in_thread, work, work_until_final
 from tests.probe import Probe, slowly
@@ -300,15 +301,13 @@ def test_delete_takes_results_and_bytes_and_leaves_record_and_trail(make_job, al
 
 @pytest.mark.django_db(transaction=True)
 def test_cancel_reaches_a_running_batch_within_two_seconds(make_job, alice):
-    Probe.plan = staticmethod(slowly(30.0))
+    Probe.plan = staticmethod(slowly(250.0))
     job = make_job(5)
     batch = claim_batch("w")
     thread = in_thread(lambda: run_batch(batch))
-    until = time.monotonic() + 10
-    while not Probe.asked and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_for(lambda: bool(Probe.asked), 60, "no row was begun")
     cancel_job(alice, job)
-    thread.join(20)  # far below the 30 s that a row takes
+    thread.join(120)  # far below the time that a row takes
     assert not thread.is_alive()
     job.refresh_from_db()
     assert job.state == JobState.CANCELLED
@@ -317,21 +316,21 @@ def test_cancel_reaches_a_running_batch_within_two_seconds(make_job, alice):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_stopping_worker_gives_its_batch_back_without_an_attempt(make_job):
-    Probe.plan = staticmethod(slowly(30.0))
+    Probe.plan = staticmethod(slowly(250.0))
     job = make_job(5)
     batch = claim_batch("w")
     stopping = threading.Event()
     thread = in_thread(lambda: run_batch(batch, stopping))
     stopping.set()
-    thread.join(20)
+    thread.join(120)
     given_back = Batch.objects.get(job=job)
     assert (given_back.state, given_back.attempts) == (BatchState.WAITING, 0)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_long_row_keeps_its_lease(make_job, settings):
-    settings.ROWMILL_LEASE_SECONDS = 1
-    Probe.plan = staticmethod(slowly(2.5))
+    settings.ROWMILL_LEASE_SECONDS = 5  # a third of it passes before it is renewed: a slow machine has the rest
+    Probe.plan = staticmethod(slowly(11.0))
     job = make_job(1)
     batch = claim_batch("w")
     thread = in_thread(lambda: run_batch(batch))

@@ -44,7 +44,7 @@ def test_a_live_lease_is_taken_back_only_by_who_is_alone(make_job, alone: bool, 
     runner = Runner(1, alone=alone)
     runner.stopping.set()  # it looks around and does nothing
     runner.start()
-    runner.stop(5)
+    runner.stop(60)
     assert Batch.objects.get(pk=held.pk).state == state
 
 
@@ -54,13 +54,13 @@ def test_a_stop_gives_back_what_does_not_hear_it_and_no_late_row_is_written(make
 
     def hang(batch, row):
         asked.set()
-        let_go.wait(30)
+        let_go.wait(250)
 
     job = make_job(5)
     Probe.plan = staticmethod(hang)
     runner = Runner(1)
     runner.start()
-    assert asked.wait(20)
+    assert asked.wait(60)
     assert runner.describe().startswith(f"batches {Batch.objects.get(job=job).pk};")
     quicker = threading.Event()
     quicker.set()
@@ -76,7 +76,7 @@ def test_a_stop_gives_back_what_does_not_hear_it_and_no_late_row_is_written(make
 @pytest.mark.django_db(transaction=True)
 def test_a_thread_is_kept_free_for_the_first_lane(make_job) -> None:
     """Every thread is busy with bulk work that takes its time; ten rows of somebody else are done meanwhile."""
-    bulk = make_job(60)
+    bulk = make_job(600)  # two minutes of it
     Probe.plan = staticmethod(slowly(0.2))
     runner = Runner(1)
     runner.start()
@@ -86,7 +86,7 @@ def test_a_thread_is_kept_free_for_the_first_lane(make_job) -> None:
         wait_for(lambda: Batch.objects.filter(job=small, state="done").exists(), 30, "starved")
         assert Batch.objects.filter(job=bulk, state__in=["waiting", "running"]).exists()
     finally:
-        runner.stop(20)
+        runner.stop(60)
 
 
 def test_a_start_among_others_clears_only_what_is_a_day_old(settings, tmp_path) -> None:

@@ -284,7 +284,7 @@ def read_sample(folder: Path, count: int) -> tuple[list[Row], dict[int, dict[str
 
 def test_a_thousand_rows_of_a_hostile_payer_come_out_as_the_book_says(tmp_path: Path) -> None:
     rows, expected, book = read_sample(tmp_path, 1000)
-    limits = replace(QUICK, in_flight=40, read_timeout_seconds=1.0)
+    limits = replace(QUICK, in_flight=40, read_timeout_seconds=30.0)
     with running("hostile", book=book, in_flight_cap=40) as payer:
         kind = ClaimStatusOn(profile(payer, limits=limits))
         with ThreadPoolExecutor(4) as threads:

@@ -23,9 +23,10 @@ import psutil
 import psycopg
 
 from payersim.testing import Payer, running_apart
-from tests.crash.server import Lost, Server, free_port, wait_for
+from tests.crash.server import Lost, Server, wait_for
 from tests.machines.inside import EMAIL, PASSWORD
 from tests.machines.network import Host
+from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 from tests.servers.redis import RedisServer, redis_server
 from tests.servers.s3 import S3
@@ -192,7 +193,7 @@ class Machine:
         lines = self.log.read_text(errors="replace").splitlines()
         return sum("batch ended" in line and f'"outcome": "{outcome}"' in line for line in lines)
 
-    def stop(self, seconds: float = 60) -> int:
+    def stop(self, seconds: float = 120) -> int:
         """SIGTERM, and wait. Gives the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)

@@ -130,8 +130,8 @@ class Network:
     ) -> None:
         assert self._watch.stdin is not None
         self._watch.stdin.close()
-        self._watch.wait(30)
-        until = time.monotonic() + 10
+        self._watch.wait(120)
+        until = time.monotonic() + 60
         while self.leavings() and time.monotonic() < until:  # the kernel takes a moment
             time.sleep(0.05)
 

@@ -44,7 +44,7 @@ async def stub(inquiry: Handler, token: Handler = give_token, **limits: Any) -> 
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = site.name  # http://127.0.0.1:<port>
-    made = PayerLimits(**{"read_timeout_seconds": 2, **limits})
+    made = PayerLimits(**{"read_timeout_seconds": 30, **limits})
     profile = PayerProfile(1, url, url + "/token", "an-id", "a-secret", "001234567", limits=made)
     connector = UnitedHealthcare(profile)
     try:

@@ -73,7 +73,7 @@ class Asker:
             return Told(reply.status, await reply.read(), dict(reply.headers))
 
 
-def with_asker(payer: Payer, story: Callable[[Asker], Awaitable[T]], timeout_seconds: float = 10) -> T:
+def with_asker(payer: Payer, story: Callable[[Asker], Awaitable[T]], timeout_seconds: float = 60) -> T:
     """Run a story with a client that has a token."""
 
     async def live() -> T:

@@ -62,7 +62,7 @@ def work_through(payer: Payer, numbers: Sequence[str], in_flight: int) -> list[C
 
         return await asyncio.gather(*map(one, numbers))
 
-    return with_asker(payer, story, timeout_seconds=5)
+    return with_asker(payer, story, timeout_seconds=60)
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))

@@ -15,7 +15,6 @@ import glob
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from tests.servers.ports import free_port
+
 USER, PASSWORD = "rowmill", "not-a-secret"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 _NOT_SYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # The watch dies with the pipe that its starter holds: then the server is ended, however the starter died.
 _WATCH = """
@@ -54,13 +55,6 @@ def find_programs() -> Path | None:
         return Path(found[-1]).parent
     there = shutil.which("initdb")
     return Path(there).resolve().parent if there else None
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Postgres:
@@ -108,7 +102,7 @@ class Postgres:
         self.kill()
         if self._watch is not None and self._watch.stdin is not None:
             self._watch.stdin.close()
-            self._watch.wait(10)
+            self._watch.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _initialise(self) -> None:
@@ -178,7 +172,7 @@ class Postgres:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGQUIT)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while time.monotonic() < until and Path(f"/proc/{pid}").exists():
             time.sleep(0.02)
 

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from tests.servers.ports import free_port
+
 _BLOCK = 64 * 1024
 FAULTS = ("503", "500", "500_after", "404", "skew", "reset", "reset_request", "truncate", "corrupt", "slow", "hang")
 _ANSWERS = {
@@ -50,6 +52,7 @@ class Proxy:
         self.black_hole = False
         self.swallow_answers = False
         self.connections = 0
+        self.lost_bytes = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
@@ -69,11 +72,11 @@ class Proxy:
         self.refuse()
         self._do(self._end)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _do(self, coroutine: Callable[..., Any], *arguments: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine(*arguments), self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine(*arguments), self._loop).result(60)
 
     async def _end(self) -> None:
         tasks = list(self._tasks)
@@ -89,8 +92,8 @@ class Proxy:
             self._do(self._listen)
 
     async def _listen(self) -> None:
+        self.port = self.port or free_port()
         self._listener = await asyncio.start_server(self._begin, self._bind, self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
         """Take no connection, and end those there are."""
@@ -158,7 +161,9 @@ class Proxy:
                 await asyncio.sleep(self.latency_seconds)
             if self.bytes_per_second:
                 await asyncio.sleep(len(block) / self.bytes_per_second)
-            if not lost():
+            if lost():
+                self.lost_bytes += len(block)
+            else:
                 writer.write(block)
                 await writer.drain()
         while lost():  # a peer that goes into a black hole is not seen to go

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.ports import free_port
+
 
 class RedisServer:
     """One redis-server on a free port of 127.0.0.1, and of other addresses of this machine; nothing outlives it."""
 
     def __init__(self, program: str, folder: Path, *addresses: str) -> None:
         self._program, self._folder, self._addresses = program, folder, addresses
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -34,7 +36,7 @@ class RedisServer:
         command += ["--bind", "127.0.0.1", *self._addresses, *(["--protected-mode", "no"] if self._addresses else [])]
         command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-        until = time.monotonic() + 15
+        until = time.monotonic() + 120
         while not self.answers():
             assert self._process.poll() is None, "redis-server ended"
             assert time.monotonic() < until, "redis-server does not answer"
@@ -79,14 +81,6 @@ class RedisServer:
             connection.settimeout(5)
             connection.sendall((" ".join(words) + "\r\n").encode())
             return connection.recv(65536)
-
-
-def _free_port() -> int:
-    """Give a port that nobody has now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

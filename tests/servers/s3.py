@@ -29,10 +29,10 @@ from urllib.parse import urlencode
 import boto3
 from botocore.config import Config
 
-from tests.servers.postgres import free_port
+from tests.servers.ports import free_port
 
 KEY_ID, SECRET = "rowmill-test", "not-a-secret-but-long-enough"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 _WATCH = """
 import os, signal, subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
@@ -139,7 +139,7 @@ class S3:
         assert self._watch.stdout is not None
         self.thaw()
         self._watch.stdin.close()
-        self._watch.wait(20)
+        self._watch.wait(60)
         self._watch.stdout.close()
         self._watch = None
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.crash.server import wait_for
 from tests.servers.proxy import Proxy
 
 
@@ -41,7 +42,7 @@ def echo() -> Iterator[int]:
 
 
 def call(proxy: Proxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=60)
 
 
 def say(line: socket.socket, words: bytes = b"hello") -> bytes:
@@ -82,8 +83,9 @@ def test_a_black_hole_takes_all_and_gives_nothing(echo: int):
             new.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 say(new)
+        wait_for(lambda: proxy.lost_bytes == 2 * len(b"hello"), 60, "it has not lost what was said")
         proxy.black_hole = False
-        line.settimeout(10)
+        line.settimeout(60)
         assert say(line, b"back") == b"back"
 
 

@@ -11,8 +11,9 @@ import pytest
 from rowmill.errors import ConfigError
 from rowmill.storage import LocalStorage, check_storage, is_in_bucket, open_assembly, open_storage
 from rowmill.storage.url import Place, find_origins, read_place
+from tests.servers.ports import free_port
 from tests.servers.proxy import Proxy
-from tests.servers.s3 import S3, free_port
+from tests.servers.s3 import S3
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -61,11 +62,22 @@ def test_a_child_that_takes_too_long_is_stopped(path: Path, tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]
 
 
-def test_a_child_that_is_killed_is_told_in_words(path: Path, spare: None) -> None:
+def test_a_child_that_is_killed_is_told_in_words(path: Path, spare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert child._spare._child is not None
     pid = child._spare._child.pid
     os.kill(pid, signal.SIGSTOP)
-    killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+    asked, listen = threading.Event(), child._listen
+
+    def listen_to_it(*arguments: Any) -> Any:
+        asked.set()
+        return listen(*arguments)
+
+    def kill() -> None:
+        asked.wait(60)
+        os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(child, "_listen", listen_to_it)
+    killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(ChildError, match="stopped"):
         inspect_in_child(path, COLUMNS, ALL)
@@ -87,7 +99,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid = int(done.stdout)
-    for _ in range(100):
+    for _ in range(600):
         if not _alive(pid):
             return
         time.sleep(0.1)
@@ -116,13 +128,13 @@ def test_a_child_at_work_ends_with_its_parent(tmp_path: Path) -> None:
     found = _wait_for(lambda: psutil.Process(parent.pid).children())
     parent.kill()
     parent.wait()
-    gone, alive = psutil.wait_procs(found, timeout=30)
+    gone, alive = psutil.wait_procs(found, timeout=120)
     assert len(gone) == 1
     assert alive == []
 
 
 def _wait_for(look: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         if found := look():
             return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -102,7 +103,7 @@ def test_what_was_confirmed_beforehand_runs_at_once(alice: Client) -> None:
 
 def test_there_is_nothing_to_confirm_about_a_file_whose_time_is_over(alice: Client) -> None:
     upload = send(alice, SOUND, short_by=1)
-    UploadSession.objects.update(expires_at=timezone.now())
+    UploadSession.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     page = alice.post(reverse("upload-confirm", args=[upload.public_id]))
     assert page.status_code == 410
     assert "Send the file again" in text_of(page)
@@ -125,7 +126,7 @@ def test_what_a_person_began_is_offered_to_them_alone_until_its_time_is_over(ali
     assert f'data-here="{len(SOUND) - 5}"' in page
     assert 'data-fingerprint="7-1"' in page
     assert str(upload.public_id) not in signed_in(people.bob).get("/bulk-upload").content.decode()
-    UploadSession.objects.update(expires_at=timezone.now())
+    UploadSession.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert str(upload.public_id) not in alice.get("/bulk-upload").content.decode()
 
 
