@@ -24,7 +24,7 @@ from rowmill.jobs.sweep import recover_after_start, sweep
 from rowmill.models import Upload, UploadSession
 from rowmill.orgs import Caller, add_member, create_org, find_caller
 from rowmill.storage.local_parts import LocalAssembly
-from rowmill.uploads import completing, receive, sessions
+from rowmill.uploads import chunks, completing, receive, sessions
 from rowmill.uploads.chunks import here_chunks, put_chunk
 from rowmill.uploads.completing import complete_session
 from rowmill.uploads.hashing import follower
