@@ -284,7 +284,7 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
-        return Reading(inspection, con, loader.source, conditions.bad, ledger, trusted)
+        return Reading(inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted)
 
     def _scan(
         self,

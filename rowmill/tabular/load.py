@@ -102,10 +102,12 @@ def write_copy(
     columns: int,
     bad: Sequence[Bad],
     lines: int | npt.NDArray[np.int64],
+    group_rows: int,
 ) -> None:
     """Write the columnar copy: row_number, line_number, c1..cN as written, problems.
 
-    `lines`: what to add to a row's number to get its line; the line of every row where that is not one number.
+    `group_rows`: so many rows are held in memory at a time. `lines`: what to add to a row's number to get its line; the
+    line of every row where that is not one number.
     """
     problems = ", ".join(f"CASE WHEN {b.condition} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
     problem = f"nullif(concat_ws(';', {problems}), '')" if problems else "NULL"
@@ -119,7 +121,7 @@ def write_copy(
         line = "(SELECT list(line ORDER BY row) FROM lines)[row_number]"
     con.execute(
         f"COPY (SELECT row_number, ({line})::BIGINT AS line_number, {cells}, ({problem})::VARCHAR AS problems FROM {numbered}"
-        f") TO {quote_text(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+        f") TO {quote_text(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows})"
     )
 
 

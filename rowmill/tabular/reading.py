@@ -23,6 +23,8 @@ class Limits:
     threads: int = 0
 
 
+MOST_GROUP_ROWS, LEAST_GROUP_ROWS = 20_480, 2_048
+GROUP_BYTES = 48_000_000
 DEFAULT_LIMITS = Limits()
 
 
@@ -30,7 +32,8 @@ DEFAULT_LIMITS = Limits()
 class Reading:
     """A file that has been judged, with the loader still open on its rows.
 
-    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `trusted`: the header
+    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_bytes` is how
+    long the text is, once it is unpacked and decoded. `trusted`: the header
     is sound and both counts agree, so that the rows hold even where others are broken.
     """
 
@@ -39,6 +42,7 @@ class Reading:
     rows_sql: str | None = None
     bad: Sequence[Bad] = ()
     ledger: Ledger | None = None
+    text_bytes: int = 0
     trusted: bool = False
 
 
@@ -49,11 +53,18 @@ def write_copy(reading: Reading, table_out: Path) -> None:
     assert reading.ledger is not None
     lines = reading.ledger.lines_of_rows()
     unfinished = unfinished_name(table_out)
+    columns, group_rows = len(reading.inspection.header), rows_of_a_group(reading)
     try:
-        load.write_copy(reading.con, reading.rows_sql, unfinished, len(reading.inspection.header), reading.bad, lines)
+        load.write_copy(reading.con, reading.rows_sql, unfinished, columns, reading.bad, lines, group_rows)
         unfinished.replace(table_out)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def rows_of_a_group(reading: Reading) -> int:
+    """Give how many rows of the copy are written at a time: fewer where they are long, for a group is held in memory."""
+    row_bytes = reading.text_bytes // max(1, reading.inspection.row_count)
+    return max(LEAST_GROUP_ROWS, min(MOST_GROUP_ROWS, GROUP_BYTES // max(1, row_bytes)))
 
 
 def unfinished_name(target: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psutil
 import pytest
 
@@ -90,6 +93,22 @@ def test_a_child_without_memory_is_told_in_words(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(child, "_ADDRESS_SPACE_EXTRA", 0)
     with pytest.raises(ChildError):
         inspect_in_child(path, COLUMNS, ALL, memory_bytes=1_000_000)
+
+
+@pytest.mark.slow
+def test_long_rows_are_copied_a_few_at_a_time(tmp_path: Path) -> None:
+    """They are packed, so that the file's own size says little; a group of them is held in memory while it is written."""
+    path, chance = tmp_path / "long.csv.gz", random.Random(5)
+    with gzip.open(path, "wb", 1) as file:
+        file.write(b"key,notes\n")
+        for number in range(6000):
+            file.write(b"%09d,%s\n" % (number, chance.randbytes(7500).hex().encode()))
+    found = inspect_in_child(path, COLUMNS, ALL, table_out=tmp_path / "t.parquet", memory_bytes=360_000_000)
+    assert (found.verdict, found.row_count) == ("sound", 6000)
+    groups = "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?)"
+    rows = [count for _, count in duckdb.execute(groups, [str(tmp_path / "t.parquet")]).fetchall()]
+    assert sum(rows) == 6000
+    assert max(rows) * 15_000 < 70_000_000
 
 
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
