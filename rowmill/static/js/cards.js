@@ -165,7 +165,10 @@
 
     pace() {
       const speed = this.speed();
-      return speed ? " · " + bytesInWords(speed) + "/s · about " + secondsInWords((this.size - this.here) / speed) + " left" : "";
+      if (!speed || this.here >= this.size) {
+        return "";
+      }
+      return " · " + bytesInWords(Math.round(speed)) + "/s · about " + secondsInWords((this.size - this.here) / speed) + " left";
     }
 
     // Put the verdict in the place of the progress.
