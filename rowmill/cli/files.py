@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from rowmill.contracts import Finding, Inspection
+    from rowmill.tabular.known_ids import IdAccount
 
 SHOWN_FINDINGS = 50
 
@@ -45,19 +47,32 @@ def check(
         str | None, typer.Option(help="Check the columns and cells against a kind, such as claim_status.")
     ] = None,
     sheet: SheetOption = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(help="A table of known IDs: tell which IDs of FILE are not in it.", exists=True, dir_okay=False),
+    ] = None,
+    id_column: Annotated[
+        str, typer.Option(help="The column of IDs in FILE; else the one named as the first column of the known ones.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say whether a file is a sound table, and if not, exactly what is wrong, where, and what to do.
 
     Needs no server and no database. Exit: 0 sound, 1 not sound, 2 wrong usage.
     """
-    from rowmill.tabular.report import check_json
+    from rowmill.tabular.known_ids import compare_ids
+    from rowmill.tabular.report import check_json, ids_json
 
     inspection = inspect_file(file, kind, sheet)
+    account = compare_ids(file, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
+    if account is not None and account.unknown:
+        inspection = replace(inspection, verdict="unsound", findings=(account.finding(), *inspection.findings))
     if as_json:
-        print(json.dumps(check_json(inspection)))
+        print(json.dumps(check_json(inspection) | ({"ids": ids_json(account)} if account else {})))
     else:
         _print_report(file, inspection)
+        if account is not None:
+            _print_ids(account)
     raise typer.Exit(0 if inspection.verdict == "sound" else 1)
 
 
@@ -105,6 +120,32 @@ def _print_report(file: Path, inspection: Inspection) -> None:
     more = len(inspection.findings) - SHOWN_FINDINGS
     if more > 0:
         console.print(f"and {more:,} more; `rowmill check --json {file.name}` lists them all.")
+
+
+def _print_ids(account: IdAccount) -> None:
+    """Print what became of the IDs that are not known, the first of them with their place."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rowmill.tabular.known_ids import NEAR_IDS, say_cause
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(account.describe(), markup=False)
+    if not account.near_searched:
+        console.print(f"Near neighbours were looked for among the first {NEAR_IDS:,} only.")
+    if not account.unknown:
+        return
+    table = Table(show_lines=False, box=None, pad_edge=False)
+    for name in ("Line", "Rows", "ID", "Known as", "Because it"):
+        table.add_column(name, overflow="fold")
+    for one in account.unknown_ids[:SHOWN_FINDINGS]:
+        because = say_cause(one.cause, 1).partition(" ")[2]
+        known = Text(repr(one.known) if one.known else "")
+        table.add_row(f"{one.line:,}", f"{one.rows:,}", Text(repr(one.id)), known, because)
+    console.print(table)
+    if account.unknown > SHOWN_FINDINGS:
+        console.print(f"and {account.unknown - SHOWN_FINDINGS:,} more; --json lists the first 1,000.")
 
 
 def convert(

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rowmill.contracts import Dialect, Finding, Inspection
+from rowmill.tabular.known_ids import IdAccount, say_cause
 from rowmill.tabular.wording import WORDING
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "": "one column"}
@@ -37,6 +38,13 @@ def check_json(inspection: Inspection) -> dict[str, Any]:
         "findings": [_finding(f) for f in inspection.findings],
         "causes": list_causes(inspection.findings),
     }
+
+
+def ids_json(account: IdAccount) -> dict[str, Any]:
+    """Give the account of IDs as JSON: counts, causes with their words, and the unknown IDs one by one."""
+    data = asdict(account)
+    data["causes"] = [{"cause": c, "count": n, "message": say_cause(c, n)} for c, n in account.causes.items()]
+    return {"summary": account.describe(), **data, "balances": account.balances}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -30,6 +30,10 @@ WORDING: dict[str, Wording] = {
     "empty-file": _error("{place}: there is nothing in it.", "Export the table again; a header line is needed."),
     "not-a-table": _error("{place} is {what}, not a table that is read here.", _SAVE_AS_CSV),
     "compressed": _error("{place} is compressed ({what}).", "Unpack it and send the CSV file inside."),
+    "unknown-id": _error(
+        "File contains {unknown} not in patient file.",
+        "See what most likely became of each: one mend often brings most of them back.",
+    ),
     # packed files
     "archive-damaged": _error("{place} is damaged: it cannot be unpacked.", "Save or pack it again, and send that."),
     "archive-entries": _error(

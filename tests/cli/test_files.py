@@ -137,6 +137,36 @@ def test_wrong_usage_is_two(arguments: list[str], tmp_path: Path):
     assert "Traceback" not in found.stderr
 
 
+def test_ids_are_compared_with_the_known_ones(tmp_path: Path):
+    known, table = tmp_path / "known.csv", tmp_path / "table.csv"
+    known.write_text("mrn\n00123\n00456\n")
+    table.write_text("when,mrn\n1,123\n2,00456\n3,[red]x\n4,123\n")
+    told = run("check", table, "--ids", known)
+    assert (told.returncode, told.stderr) == (1, "")
+    assert "File contains 2 patient IDs not in patient file: 1 matches when leading zeros are restored" in told.stdout
+    assert "'[red]x'" in told.stdout  # what is in a cell is no markup
+    found = json.loads(run("check", table, "--ids", known, "--json").stdout)
+    assert (found["verdict"], found["ids"]["unknown_rows"], found["ids"]["balances"]) == ("unsound", 3, True)
+    first = found["findings"][0]
+    assert (first["code"], first["line"], first["row"], first["column"], first["count"]) == ("unknown-id", 2, 1, 2, 3)
+    assert found["causes"][0]["message"] == "File contains 2 patient IDs not in patient file."
+    assert found["ids"]["unknown_ids"][0] == {
+        "id": "123", "rows": 2, "row": 1, "line": 2, "cause": "leading-zeros", "known": "00123"
+    }  # fmt: skip
+    table.write_text("mrn\n00123\n")
+    whole = run("check", table, "--ids", known)
+    assert (whole.returncode, "The one ID is known." in whole.stdout) == (0, True)
+    assert "ids" not in json.loads(run("check", table, "--json").stdout)
+
+
+def test_known_ids_that_cannot_be_compared_are_wrong_usage(broken: Path, sound: Path):
+    none = run("check", sound, "--ids", sound, "--id-column", "nope")
+    assert (none.returncode, "There is no column 'nope'" in none.stderr) == (2, True)
+    unsound = run("check", sound, "--ids", broken)
+    assert (unsound.returncode, "broken.csv is not sound" in unsound.stderr) == (2, True)
+    assert run("check", sound, "--ids", sound.with_name("missing.csv")).returncode == 2
+
+
 def test_an_unknown_kind_is_two_and_names_those_there_are(sound: Path):
     found = run("check", sound, "--kind", "cats")
     assert (found.returncode, found.stdout) == (2, "")
