@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from mmap import mmap
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import BoundedSemaphore
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -146,20 +147,21 @@ class OneChunkHandler(OneFileHandler):
     field = "chunk"
     what = "chunk"
     _rooms = BoundedSemaphore(MEMORY_CHUNKS)
+    _free: ClassVar[list[mmap]] = []  # used again and again: memory that is new each time costs as much as the disk
 
     def __init__(self, request: HttpRequest | None = None) -> None:
         super().__init__(request)
+        self._room: mmap | None = None
         self._view: memoryview | None = None
-        self._has_room = False
 
     @property
     def source(self) -> Source:
         """Give the chunk's bytes, once they are here and until `close`."""
         assert self._out is not None
-        if isinstance(self._out, mmap):
-            self._view = self._view or memoryview(self._out)[: self._seen]
-            return self._view
-        return Path(self._out.name)
+        if self._room is None:
+            return Path(self._out.name)
+        self._view = self._view or memoryview(self._room)[: self._seen]
+        return self._view
 
     def most_bytes(self) -> int:
         """Give the limit."""
@@ -168,21 +170,29 @@ class OneChunkHandler(OneFileHandler):
 
     def _open(self) -> IO[bytes]:
         """Give room in memory, or a file."""
-        if self.body_bytes <= MEMORY_BYTES and get_storage().near:
-            self._has_room = self._rooms.acquire(blocking=False)
-        if not self._has_room:
+        if self.body_bytes > MEMORY_BYTES or not get_storage().near or not self._rooms.acquire(blocking=False):
             return super()._open()
-        return mmap(-1, self.body_bytes)  # type: ignore[return-value]  # given back to the system at once
+        self._room = self._free.pop() if self._free else mmap(-1, MEMORY_BYTES)
+        self._room.seek(0)
+        return self._room  # type: ignore[return-value]
+
+    def file_complete(self, file_size: int) -> ReceivedFile | None:
+        """Give the file; whoever closes it does not close the room in memory."""
+        file = super().file_complete(file_size)
+        if file is not None and self._room is not None:
+            file.file = BytesIO()
+        return file
 
     def close(self) -> None:
         """Let go of the bytes. Again: yes."""
         if self._view is not None:
             self._view.release()
             self._view = None
-        super().close()
-        if self._has_room:
-            self._has_room = False
+        if self._room is not None:
+            self._free.append(self._room)
+            self._room = self._out = None
             self._rooms.release()
+        super().close()
 
 
 def need_one_file(handler: OneFileHandler, files: Mapping[str, Any]) -> UploadedFile[bytes]:
