@@ -37,6 +37,10 @@ class Bad:
     condition: str
     rejects: bool
 
+    def over(self, source: str) -> str:
+        """Give the condition for the rows of a source: `{*}` in it reads them all once more."""
+        return self.condition.replace("{*}", source)
+
 
 _opened: list[duckdb.DuckDBPyConnection] = []
 
@@ -80,8 +84,8 @@ def csv_source(path: Path, shape: Shape, *, longest_row_bytes: int = 0) -> str:
 
 def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> tuple[int, int, list[int]]:
     """Count rows, rejected rows and the rows that each check finds bad, in one scan."""
-    rejecting = " OR ".join(f"({b.condition})" for b in bad if b.rejects) or "false"
-    counts = "".join(f", count_if({b.condition})" for b in bad)
+    rejecting = " OR ".join(f"({b.over(source)})" for b in bad if b.rejects) or "false"
+    counts = "".join(f", count_if({b.over(source)})" for b in bad)
     found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {source}").fetchall()[0]
     return found[0], found[1], list(found[2:])
 
@@ -90,7 +94,10 @@ def find_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad
     """Give the first rows that each check finds bad, by their number in the table."""
     places: list[list[int]] = []
     for one in bad:
-        sql = f"SELECT n FROM (SELECT row_number() OVER () AS n, * FROM {source}) WHERE {one.condition} LIMIT {limit}"
+        numbered = f"(SELECT row_number() OVER () AS n, * FROM {source})"
+        # What is looked up in the whole table goes through a join, which keeps no order.
+        order = "ORDER BY n " if "{*}" in one.condition else ""
+        sql = f"SELECT n FROM {numbered} WHERE {one.over(source)} {order}LIMIT {limit}"
         places.append(sorted(row[0] for row in con.execute(sql).fetchall()))
     return places
 
@@ -109,7 +116,7 @@ def write_copy(
     `group_rows`: so many rows are held in memory at a time. `lines`: what to add to a row's number to get its line; the
     line of every row where that is not one number.
     """
-    problems = ", ".join(f"CASE WHEN {b.condition} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
+    problems = ", ".join(f"CASE WHEN {b.over(source)} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
     problem = f"nullif(concat_ws(';', {problems}), '')" if problems else "NULL"
     cells = ", ".join(f"c{i}" for i in range(1, columns + 1))
     numbered = f"(SELECT row_number() OVER () AS row_number, * FROM {source})"
