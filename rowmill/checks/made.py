@@ -122,12 +122,12 @@ def length(least: int | None = None, most: int | None = None) -> Check:
 def read_number(value: Number) -> Decimal:
     """Give the number exactly, written the shortest way. Raises: InputError for what is none, or has too many digits."""
     try:
-        number = Decimal(repr(value) if isinstance(value, float) else value)
-    except (InvalidOperation, TypeError, ValueError):
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
         number = Decimal("NaN")
-    if isinstance(value, bool) or not number.is_finite():
+    if not number.is_finite():
         raise InputError("A limit is not a number.")
-    if abs(number) >= 10**_WHOLE_DIGITS or number != round(number, _DECIMALS):
+    if (number and number.adjusted() >= _WHOLE_DIGITS) or number != round(number, _DECIMALS):
         raise InputError(f"A limit has more than {_WHOLE_DIGITS} digits before the point or {_DECIMALS} behind it.")
     whole = number.to_integral_value()
     return Decimal(f"{whole:f}") + 0 if number == whole else Decimal(f"{number:f}".rstrip("0"))

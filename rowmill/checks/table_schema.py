@@ -297,19 +297,15 @@ def _need_registered(check: Check, where: str) -> str:
 def _write_field(column: Column, checks: Mapping[str, Check]) -> dict[str, Any]:
     """Write one column."""
     where = f"the column {column.name!r}"
-    kind, form = "string", "default"
-    typed = False
+    found = [_need(checks, slug, where) for slug in column.checks]
+    typing, kind, form = _find_type(found)
     constraints: dict[str, Any] = {"required": True} if column.filled else {}
     own = []
-    for slug in column.checks:
-        check = _need(checks, slug, where)
-        words = dict(check.keywords)
-        if not typed and ("type" in words or slug in _BY_CHECK):
-            kind, form = (words["type"], words["format"]) if "type" in words else _BY_CHECK[slug]
-            typed = True
-        elif words and "type" not in words and not words.keys() & constraints.keys():
-            constraints |= {word: value for word, value in words.items() if word != "format"}
-        else:
+    for check in found:
+        words = _constraint_words(check)
+        if words and not words.keys() & constraints.keys():
+            constraints |= words
+        elif check is not typing:
             own.append(_need_registered(check, where))
     _write_limits(constraints, kind, form)
     field: dict[str, Any] = {"name": column.name, "type": kind, "format": form}
@@ -319,6 +315,23 @@ def _write_field(column: Column, checks: Mapping[str, Check]) -> dict[str, Any]:
     if column.type != _COLUMN_TYPES.get(kind, "text"):
         field["rowmill:type"] = column.type
     return {word: value for word, value in field.items() if value and (word, value) != ("format", "default")}
+
+
+def _constraint_words(check: Check) -> dict[str, Any]:
+    """Give the constraints that a check stands for, none for one that stands for a type."""
+    words = dict(check.keywords)
+    return {} if "type" in words else {word: value for word, value in words.items() if word != "format"}
+
+
+def _find_type(checks: Sequence[Check]) -> tuple[Check | None, str, str]:
+    """Give the check that says the type, with type and format: the first one whose type may have the other constraints."""
+    asked = {word for check in checks for word in _constraint_words(check)} - _FOR_ALL
+    for check in checks:
+        words = dict(check.keywords)
+        kind, form = (words["type"], words["format"]) if "type" in words else _BY_CHECK.get(check.slug, ("", ""))
+        if kind and asked <= _CONSTRAINTS.get(kind, set()):
+            return check, kind, form
+    return None, "string", "default"
 
 
 def _write_limits(constraints: dict[str, Any], kind: str, form: str) -> None:
