@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -330,3 +331,14 @@ def test_whatever_stands_in_a_constraint_it_is_kept_or_refused(kind: str, word: 
 def test_a_pattern_keeps_its_braces() -> None:
     check = pattern("[A-Z]{2}")
     assert "{" not in check.bad_when.replace("{column}", "")
+
+
+def test_the_example_of_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "CHECKS", dict(registry.CHECKS))
+    text = (Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
+    (code,) = (
+        block for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "RULES" in block
+    )
+    exec(compile(code, "checks.md", "exec"), {"__name__": "docs.checks"})
+    assert "date-dmy-dots-to-2030-12-31" in registry.CHECKS
+    registry.get_check.cache_clear()
