@@ -34,6 +34,7 @@ from rowmill.contracts import Check, Column, Inspection
 from rowmill.errors import ConfigError, InputError
 from rowmill.tabular.child import inspect_in_child
 from rowmill.tabular.inspect import inspect_table
+from rowmill.tabular.reading import Limits
 from tests.checks.sql import is_bad
 
 CELLS: dict[str, tuple[Check, tuple[str, ...], tuple[str, ...]]] = {
@@ -298,6 +299,13 @@ def test_unique_holds_in_the_child_with_little_memory(tmp_path: Path) -> None:
     )
     assert [(f.code, f.line) for f in found.findings] == [("unique", 9), ("unique", 400_002)]
     assert found.rejected_rows == 2
+
+
+def test_a_file_is_not_blamed_for_too_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("id,visit,table\n" + "".join(f"{n:032},1,x\n" for n in range(100_000)))
+    with pytest.raises(MemoryError):
+        inspect_table(path, COLUMNS, CHECKS, limits=Limits(memory_bytes=5_000_000))
 
 
 def test_a_made_check_is_added_once_and_never_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
