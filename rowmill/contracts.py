@@ -45,15 +45,16 @@ class Column:
 class Check:
     """A rule over rows: `bad_when` is one DuckDB SQL condition, true for a bad row.
 
-    `{column}` in it is replaced by the quoted name of the column the check is put on; every column is VARCHAR.
-    `help` says in plain words what the person should do. A check of severity "error" rejects its row.
-    """
+    `{column}` in it is replaced by the quoted name of the column the check is put on, every column is VARCHAR; `{*}`
+    by what reads all rows. `help` says in plain words what the person should do. Severity "error" rejects the row.
+    `keywords` is the same rule in the words of a Table Schema, where it has some."""
 
     slug: str
     title: str
     help: str
     bad_when: str
     severity: Severity = "error"
+    keywords: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

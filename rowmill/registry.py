@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from rowmill.contracts import Check, Kind, Payer
-from rowmill.errors import NotFound
+from rowmill.errors import ConfigError, NotFound
 
 KINDS: dict[str, str] = {
     "claim_status": "rowmill.kinds.claim_status.ClaimStatus",
@@ -16,7 +16,7 @@ KINDS: dict[str, str] = {
 PAYERS: dict[str, str] = {
     "UHC": "rowmill.payers.uhc.UnitedHealthcare",
 }
-CHECKS: dict[str, str] = {
+CHECKS: dict[str, str | Check] = {
     "required": "rowmill.checks.basic.REQUIRED",
     "date": "rowmill.checks.basic.DATE",
     "date-not-future": "rowmill.checks.basic.DATE_NOT_FUTURE",
@@ -24,16 +24,47 @@ CHECKS: dict[str, str] = {
     "subscriber-id": "rowmill.checks.claims.SUBSCRIBER_ID",
     "tin": "rowmill.checks.claims.TIN",
     "lost-digits": "rowmill.checks.basic.LOST_DIGITS",
+    "unique": "rowmill.checks.basic.UNIQUE",
+    "integer": "rowmill.checks.values.INTEGER",
+    "decimal": "rowmill.checks.values.DECIMAL",
+    "number": "rowmill.checks.values.NUMBER",
+    "boolean": "rowmill.checks.values.BOOLEAN",
+    "yes-no": "rowmill.checks.values.YES_NO",
+    "date-iso": "rowmill.checks.values.DATE_ISO",
+    "date-us": "rowmill.checks.values.DATE_US",
+    "date-european": "rowmill.checks.values.DATE_EUROPEAN",
+    "date-time": "rowmill.checks.values.DATE_TIME",
+    "date-time-utc": "rowmill.checks.values.DATE_TIME_UTC",
+    "time": "rowmill.checks.values.TIME",
+    "year": "rowmill.checks.values.YEAR",
+    "year-month": "rowmill.checks.values.YEAR_MONTH",
+    "uuid": "rowmill.checks.values.UUID",
+    "email": "rowmill.checks.contact.EMAIL",
+    "phone": "rowmill.checks.contact.PHONE",
+    "phone-e164": "rowmill.checks.contact.PHONE_E164",
+    "url": "rowmill.checks.contact.URL",
+    "uri": "rowmill.checks.contact.URI",
+    "us-state": "rowmill.checks.contact.US_STATE",
+    "zip": "rowmill.checks.contact.ZIP",
+    "zip-plus-4": "rowmill.checks.contact.ZIP_PLUS_4",
+    "luhn": "rowmill.checks.medical.LUHN",
+    "npi": "rowmill.checks.medical.NPI",
+    "icd-10-cm": "rowmill.checks.medical.ICD_10_CM",
+    "cpt": "rowmill.checks.medical.CPT",
+    "hcpcs": "rowmill.checks.medical.HCPCS",
 }
 
 
-def _load(table: Mapping[str, str], slug: str, what: str) -> Any:
-    """Import what a slug names."""
+def _load(table: Mapping[str, Any], slug: str, what: str) -> Any:
+    """Import what a slug names; a check may stand there itself."""
     try:
-        module, name = table[slug].rsplit(".", 1)
+        found = table[slug]
     except KeyError:
         known = ", ".join(sorted(table)) or "none"
         raise NotFound(f"There is no {what} called {slug!r}. Known: {known}.") from None
+    if isinstance(found, Check):
+        return found
+    module, name = found.rsplit(".", 1)
     return getattr(import_module(module), name)
 
 
@@ -57,6 +88,17 @@ def get_check(slug: str) -> Check:
     check = _load(CHECKS, slug, "check")
     assert isinstance(check, Check)
     return check
+
+
+def add_checks(checks: Iterable[Check]) -> None:
+    """Add checks that were made, by their own slugs. Again: yes, for equal ones.
+
+    Raises: ConfigError where a slug stands for another check already.
+    """
+    for check in checks:
+        if check.slug in CHECKS and get_check(check.slug) != check:
+            raise ConfigError(f"Two different checks are called {check.slug!r}. Give one of them another slug.")
+        CHECKS.setdefault(check.slug, check)
 
 
 def extend(kinds: Mapping[str, str], payers: Mapping[str, str], checks: Mapping[str, str]) -> None:

@@ -40,3 +40,13 @@ LOST_DIGITS = Check(
     help="Take the number from where it first came from; format the column as text before opening the file.",
     bad_when="regexp_full_match(trim({column}), '[-+]?\\d+([.,]\\d+)?[eE]\\+?\\d{1,3}')",
 )
+UNIQUE = Check(
+    slug="unique",
+    title="this value stands in other rows too, and every row needs its own",
+    help="Look which of these rows is meant, and correct or remove the others.",
+    bad_when=(
+        "trim({column}) IN (SELECT trim({column}) FROM {*} "
+        f"WHERE NOT ({BLANK}) GROUP BY trim({{column}}) HAVING count(*) > 1)"
+    ),
+    keywords=(("unique", True),),
+)

@@ -49,7 +49,7 @@ class Loader:
         self.con, self.bad = con, bad
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
-        self.failed = False
+        self.failed, self.short = False, False
         self._thread: threading.Thread | None = None
 
     def start(self, source: str) -> None:
@@ -59,12 +59,14 @@ class Loader:
 
     def run(self, source: str) -> None:
         """Count rows and bad rows."""
-        self.source, self.failed = source, False
+        self.source, self.failed, self.short = source, False, False
         try:
             self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad)
-        except duckdb.Error:
+        except duckdb.Error as error:
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
             self.failed = True
+            # What compares all rows needs memory that reading them does not: then the file is not to blame.
+            self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
 
     def interrupt(self) -> None:
         """Stop a pass that has become pointless."""

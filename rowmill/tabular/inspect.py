@@ -327,9 +327,11 @@ class _Attempt:
         return scan
 
     def _compare(self, loader: Loader, ledger: Ledger) -> None:
-        """Hold the loader's count against the independent one."""
+        """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""
         balance = ledger.balance()
         if loader.failed:
+            if loader.short and not self.notes.has_errors:
+                raise MemoryError
             if not self.notes.has_errors:
                 self.notes.add("loader-refuses")
         elif loader.count != ledger.rows or not balance.balances:

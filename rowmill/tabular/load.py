@@ -37,6 +37,20 @@ class Bad:
     condition: str
     rejects: bool
 
+    @property
+    def over_all(self) -> bool:
+        """Tell whether the condition looks at all rows of the table, which stand for `{*}` in it."""
+        return "{*}" in self.condition
+
+    @property
+    def listed(self) -> str:
+        """Give the name of the table that holds the bad rows' numbers, where the condition looks at all rows."""
+        return quote_name(f"bad {self.label}")
+
+    def met_by(self, number: str) -> str:
+        """Give the condition for the row whose number stands in the column `number`."""
+        return f"{number} IN (SELECT n FROM {self.listed})" if self.over_all else self.condition
+
 
 _opened: list[duckdb.DuckDBPyConnection] = []
 
@@ -80,17 +94,36 @@ def csv_source(path: Path, shape: Shape, *, longest_row_bytes: int = 0) -> str:
 
 def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> tuple[int, int, list[int]]:
     """Count rows, rejected rows and the rows that each check finds bad, in one scan."""
-    rejecting = " OR ".join(f"({b.condition})" for b in bad if b.rejects) or "false"
-    counts = "".join(f", count_if({b.condition})" for b in bad)
-    found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {source}").fetchall()[0]
+    _list_bad_rows(con, source, bad)
+    rows = _numbered(source) if any(b.over_all for b in bad) else source
+    rejecting = " OR ".join(f"({b.met_by('n')})" for b in bad if b.rejects) or "false"
+    counts = "".join(f", count_if({b.met_by('n')})" for b in bad)
+    found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {rows}").fetchall()[0]
     return found[0], found[1], list(found[2:])
+
+
+def _numbered(source: str) -> str:
+    """Give the SQL that reads the rows with their number in the table."""
+    return f"(SELECT row_number() OVER () AS n, * FROM {source})"
+
+
+def _list_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> None:
+    """List the rows that conditions over all rows find bad: worked out once, then looked up by number."""
+    for one in bad:
+        if one.over_all:
+            condition = one.condition.replace("{*}", source)
+            con.execute(
+                f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {_numbered(source)} WHERE {condition}"
+            )
 
 
 def find_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad], limit: int) -> list[list[int]]:
     """Give the first rows that each check finds bad, by their number in the table."""
     places: list[list[int]] = []
     for one in bad:
-        sql = f"SELECT n FROM (SELECT row_number() OVER () AS n, * FROM {source}) WHERE {one.condition} LIMIT {limit}"
+        # A look-up goes through a join, which keeps no order.
+        order = "ORDER BY n " if one.over_all else ""
+        sql = f"SELECT n FROM {_numbered(source)} WHERE {one.met_by('n')} {order}LIMIT {limit}"
         places.append(sorted(row[0] for row in con.execute(sql).fetchall()))
     return places
 
@@ -109,7 +142,7 @@ def write_copy(
     `group_rows`: so many rows are held in memory at a time. `lines`: what to add to a row's number to get its line; the
     line of every row where that is not one number.
     """
-    problems = ", ".join(f"CASE WHEN {b.condition} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
+    problems = ", ".join(f"CASE WHEN {b.met_by('row_number')} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
     problem = f"nullif(concat_ws(';', {problems}), '')" if problems else "NULL"
     cells = ", ".join(f"c{i}" for i in range(1, columns + 1))
     numbered = f"(SELECT row_number() OVER () AS row_number, * FROM {source})"
