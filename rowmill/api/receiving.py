@@ -18,7 +18,6 @@ from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from rowmill.api.base import OrgView
 from rowmill.errors import InputError, OutOfSpace
@@ -230,7 +229,9 @@ class ReceivingView(OrgView):
         request.upload_handlers = [self.handler]
         return super().initialize_request(request, *args, **kwargs)
 
-    def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> Response:
-        """Remove what was received, whatever became of the request."""
-        self.handler.close()
-        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Serve, and remove what was received, whatever became of the request."""
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            self.handler.close()

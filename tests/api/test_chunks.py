@@ -16,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from rowmill.api.receiving import MEMORY_CHUNKS, OneChunkHandler
 from rowmill.jobs.arrive import inspect_due
 from rowmill.models import Job, Upload, UploadSession
 from tests.api.made import make_upload
@@ -150,6 +151,37 @@ def test_chunks_that_cannot_be_taken(alice, settings):
     settings.ROWMILL_MAX_CHUNK_BYTES = LENGTH
     assert put(alice, upload_id, 1, right, sha256=hashlib.sha256(right).hexdigest().upper()).status_code == 200
     assert list(settings.SCRATCH_DIR.glob("*")) == []
+
+
+def test_the_room_in_memory_is_free_again_whatever_happens(alice, monkeypatch):
+    def broken(*told):
+        raise RuntimeError("nobody foresaw it")
+
+    upload_id = init(alice)["uploadId"]
+    monkeypatch.setattr("rowmill.api.chunks.put_chunk", broken)
+    alice.raise_request_exception = False
+    for _ in range(2 * MEMORY_CHUNKS):
+        assert put(alice, upload_id, 0).status_code == 500
+        assert code_of(put(alice, upload_id, "x", b"a")) == (400, "bad_input")
+    rooms = [OneChunkHandler._rooms.acquire(blocking=False) for _ in range(MEMORY_CHUNKS + 1)]
+    for _ in range(sum(rooms)):
+        OneChunkHandler._rooms.release()
+    assert rooms == [True] * MEMORY_CHUNKS + [False]
+
+
+def test_without_room_in_memory_a_chunk_goes_by_the_scratch_folder(alice, settings):
+    """The room is used again: nothing of the chunk before may be in the one that comes after, which is shorter."""
+    told = init(alice)
+    for index in range(COUNT - 1):
+        if index == 1:
+            for _ in range(MEMORY_CHUNKS):
+                assert OneChunkHandler._rooms.acquire(blocking=False)
+        assert put(alice, told["uploadId"], index).status_code == 200
+    for _ in range(MEMORY_CHUNKS):
+        OneChunkHandler._rooms.release()
+    assert put(alice, told["uploadId"], COUNT - 1).status_code == 200
+    assert post(alice, "complete", uploadId=told["uploadId"]).json()["sha256"] == hashlib.sha256(CLAIMS).hexdigest()
+    assert list(settings.SCRATCH_DIR.glob("receive-*")) == []
 
 
 @pytest.mark.parametrize(
