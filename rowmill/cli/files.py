@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -38,7 +39,24 @@ class SampleKind(StrEnum):
 SheetOption = Annotated[
     str | None, typer.Option(help="The sheet of a workbook to read; else the first visible one with data.")
 ]
-FileArgument = Annotated[Path, typer.Argument(help="The file to read.", exists=True, dir_okay=False, readable=True)]
+
+
+def _need_file(file: Path) -> Path:
+    """Raises: BadParameter. Typer's own test does not know "-" once it is a path."""
+    if str(file) == "-":
+        return file
+    if not file.exists():
+        raise typer.BadParameter(f"file {str(file)!r} does not exist.")
+    if file.is_dir():
+        raise typer.BadParameter(f"{str(file)!r} is a folder; give a file.")
+    if not os.access(file, os.R_OK):
+        raise typer.BadParameter(f"file {str(file)!r} may not be read.")
+    return file
+
+
+FileArgument = Annotated[
+    Path, typer.Argument(help="The file to read; - for standard input.", callback=_need_file, show_default=False)
+]
 
 
 def check(
@@ -63,8 +81,9 @@ def check(
     from rowmill.tabular.known_ids import compare_ids
     from rowmill.tabular.report import check_json, ids_json
 
-    inspection = inspect_file(file, kind, sheet)
-    account = compare_ids(file, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
+    with _whole(file) as path:
+        inspection = inspect_file(path, kind, sheet)
+        account = compare_ids(path, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
     if account is not None and account.unknown:
         inspection = replace(inspection, verdict="unsound", findings=(account.finding(), *inspection.findings))
     if as_json:
@@ -74,6 +93,21 @@ def check(
         if account is not None:
             _print_ids(account)
     raise typer.Exit(0 if inspection.verdict == "sound" else 1)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """Give a file that can be read more than once: what comes through a pipe is kept until it is judged."""
+    if str(file) != "-" and file.is_file():
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
+        kept = Path(folder) / "standard input"
+        if str(file) == "-" and sys.stdin.isatty():
+            print("Reading from the terminal; Ctrl-D ends the file.", file=sys.stderr)
+        with kept.open("wb") as target, sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+        yield kept
 
 
 def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Inspection:
@@ -168,7 +202,8 @@ def convert(
     if out is None and to is Format.parquet:
         raise typer.BadParameter("Parquet needs a file: give -o OUT.")
     with _place_to_write(out) as target:
-        report = convert_file(file, target, to=to.value, without_broken_rows=without_broken_rows, sheet=sheet)
+        with _whole(file) as path:
+            report = convert_file(path, target, to=to.value, without_broken_rows=without_broken_rows, sheet=sheet)
         for finding in report.inspection.findings:
             print(_finding_line(finding), file=sys.stderr)
         if report.rows_written is None:

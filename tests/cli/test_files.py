@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,6 @@ BROKEN = 'a,b\n1,"x\n2,y\n'
 
 
 def run(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "rowmill", *map(str, arguments)],
         capture_output=True,
@@ -135,6 +134,25 @@ def test_wrong_usage_is_two(arguments: list[str], tmp_path: Path):
     found = run(*arguments, cwd=tmp_path)
     assert found.returncode == 2
     assert "Traceback" not in found.stderr
+
+
+def test_what_comes_through_a_pipe_is_judged(sound: Path, broken: Path, tmp_path: Path):
+    def feed(*arguments: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "rowmill", *arguments]
+        return subprocess.run(command, input=data, capture_output=True, check=False)
+
+    told = feed("check", "-", "--json", data=sound.read_bytes())
+    assert (told.returncode, json.loads(told.stdout)["balance"]["rows"]) == (0, 5)
+    assert feed("check", "/dev/stdin", data=broken.read_bytes()).returncode == 1
+    assert feed("check", "-", data=b"").returncode == 1
+    written = feed("convert", "-", data=sound.read_bytes())
+    assert (written.returncode, written.stdout.decode()) == (0, run("convert", sound).stdout)
+    named = tmp_path / "pipe"
+    os.mkfifo(named)
+    with subprocess.Popen([sys.executable, "-m", "rowmill", "check", named], stdout=subprocess.PIPE) as process:
+        named.write_bytes(sound.read_bytes())
+        assert process.stdout is not None
+        assert process.stdout.read().startswith(b"Sound. 5 rows")
 
 
 def test_ids_are_compared_with_the_known_ones(tmp_path: Path):
