@@ -35,6 +35,7 @@ from rowmill.tabular.source import note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
 
 _BLOCK = 1 << 20
+SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 
 def inspect_table(
@@ -280,6 +281,7 @@ class _Attempt:
         )
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
+        self._note_full_sheet(ledger)
         inspection = self._inspection(
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
@@ -325,6 +327,12 @@ class _Attempt:
             finally:
                 clean.close()
         return scan
+
+    def _note_full_sheet(self, ledger: Ledger) -> None:
+        """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
+        balance = ledger.balance()
+        if (filled := balance.lines - balance.continuation) in SHEET_ROWS:
+            self.notes.add("cut-at-sheet-end", line=balance.lines, limit=filled)
 
     def _compare(self, loader: Loader, ledger: Ledger) -> None:
         """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""

@@ -184,6 +184,10 @@ WORDING: dict[str, Wording] = {
     "repeated-header": _warning("{place} repeats the header; it is left out.", "Remove it."),
     "preamble": _warning("{place} stands before the header; it is left out.", "Remove the lines above the header."),
     "footer": _warning("{place} is a footer, not a row; it is left out.", "Remove the lines below the table."),
+    "cut-at-sheet-end": _warning(
+        "{place} is the last one that a sheet of {limit:,} rows can hold: what came after it may be cut off.",
+        "Count the rows where the table comes from; if some are missing, export it as CSV from there.",
+    ),
     # header
     "header-missing": _error(
         "{place}: this looks like a row of data where the header should be.", "Add a first line with the column names."

@@ -185,3 +185,13 @@ def test_a_copy_of_many_rows_of_several_lines_has_their_lines(tmp_path: Path) ->
             "SELECT count(*) FROM read_parquet(?) WHERE line_number != 2 * row_number", [str(tmp_path / "out.parquet")]
         )
         assert wrong.fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(("rows", "warned"), [(65_534, False), (65_535, True), (65_536, False)])
+def test_a_table_that_ends_where_a_sheet_does_may_be_cut_off(tmp_path: Path, rows: int, warned: bool) -> None:
+    """Its first row has two lines, which are one row of a sheet."""
+    path = tmp_path / "in.csv"
+    path.write_text('id,note\n0,"a\nb"\n' + "".join(f"{n},x\n" for n in range(1, rows)))
+    found = inspect_table(path, (), {})
+    assert (found.verdict, found.row_count) == ("sound", rows)
+    assert codes(found) == ([("cut-at-sheet-end", 65_537, None)] if warned else [])
