@@ -58,7 +58,7 @@ test-slow: $(DEV_STAMP)  ## Long files, the crawl of every address, fuzzing
 
 test-crash: $(DEV_STAMP)  ## Real processes, kill -9 at every point
 	@echo "==> The crash tests"
-	@.venv/bin/python -m pytest -q -n 3 --dist loadfile -m "crash and not browser"
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "crash and not browser"
 
 test-browser: $(DEV_STAMP) system  ## The pages in Chromium
 	@echo "==> The browser tests"

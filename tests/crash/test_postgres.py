@@ -16,7 +16,7 @@ import pytest
 from tests.crash.checker import find_violations
 from tests.servers.postgres import Postgres
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 SEED, JOBS, ROWS = 20260401, 4, 2500
 
 
@@ -33,9 +33,19 @@ def crowd(verb: str, folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 
 def end_well(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err[-3000:]
     return out
+
+
+def where_it_is(worker: subprocess.Popen[str]) -> str:
+    """End a worker; give where its threads were, if it was still at it, and what it said."""
+    if worker.poll() is None:
+        worker.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        worker.kill()
+    said = worker.stderr.read() if worker.stderr and not worker.stderr.closed else ""
+    return f"worker {worker.pid}, exit {worker.wait()}: {said[-15_000:]}"
 
 
 @pytest.mark.parametrize("crashes", [0, 3], ids=["steered", "crashed"])
@@ -55,6 +65,9 @@ def test_ten_thousand_rows_by_four_processes(server: Postgres, tmp_path: Path, c
         did = end_well(steering)
         for worker in workers:
             end_well(worker)
+    except BaseException:
+        print(*(where_it_is(worker) for worker in workers), sep="\n")
+        raise
     finally:
         for process in (*workers, steering):
             if process.poll() is None:
