@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from rowmill.contracts import Finding, Inspection
     from rowmill.tabular.known_ids import IdAccount
 
@@ -128,7 +130,6 @@ def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Insp
 def _print_report(file: Path, inspection: Inspection) -> None:
     """Print verdict, balance and findings for people."""
     from rich.console import Console
-    from rich.table import Table
 
     from rowmill.tabular.report import describe
 
@@ -142,9 +143,7 @@ def _print_report(file: Path, inspection: Inspection) -> None:
     )
     if not inspection.findings:
         return
-    table = Table(show_lines=False, box=None, pad_edge=False)
-    for name in ("Line", "Column", "Times", "What", "What to do"):
-        table.add_column(name, overflow="fold")
+    table = _plain_table("Line", "Column", "Times", "What", "What to do")
     for finding in inspection.findings[:SHOWN_FINDINGS]:
         column = finding.column_name or (str(finding.column) if finding.column else "")
         line = f"{finding.line:,}" if finding.line else ""
@@ -156,10 +155,19 @@ def _print_report(file: Path, inspection: Inspection) -> None:
         console.print(f"and {more:,} more; `rowmill check --json {file.name}` lists them all.")
 
 
+def _plain_table(*names: str) -> Table:
+    """Make a table without lines, whose cells are folded."""
+    from rich.table import Table
+
+    table = Table(show_lines=False, box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
 def _print_ids(account: IdAccount) -> None:
     """Print what became of the IDs that are not known, the first of them with their place."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from rowmill.tabular.known_ids import NEAR_IDS, say_cause
@@ -170,9 +178,7 @@ def _print_ids(account: IdAccount) -> None:
         console.print(f"Near neighbours were looked for among the first {NEAR_IDS:,} only.")
     if not account.unknown:
         return
-    table = Table(show_lines=False, box=None, pad_edge=False)
-    for name in ("Line", "Rows", "ID", "Known as", "Because it"):
-        table.add_column(name, overflow="fold")
+    table = _plain_table("Line", "Rows", "ID", "Known as", "Because it")
     for one in account.unknown_ids[:SHOWN_FINDINGS]:
         because = say_cause(one.cause, 1).partition(" ")[2]
         known = Text(repr(one.known) if one.known else "")

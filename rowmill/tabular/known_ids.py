@@ -21,7 +21,7 @@ from rowmill.errors import InputError
 from rowmill.tabular import load
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.load import quote_text
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name
 from rowmill.tabular.wording import WORDING
 
 NEAR_IDS = 20_000
@@ -179,7 +179,7 @@ def _extract(reading: Reading, name: str, *, first: bool, target: Path) -> tuple
             f"There is no column {name!r}. The columns are: {', '.join(header)}.", code="no_column", field="column"
         )
     assert reading.con is not None
-    unfinished = target.with_name(f".{target.name}.unfinished")  # what `open_table` lets the loader write
+    unfinished = unfinished_name(target)  # what `open_table` lets the loader write
     reading.con.execute(
         f"COPY (SELECT c{place + 1} AS id, count(*) AS times, min(n) AS row FROM "
         f"(SELECT row_number() OVER () AS n, * FROM {reading.rows_sql}) GROUP BY 1) "
