@@ -38,7 +38,7 @@ _STEPS = (
         "leading-zeros",
         "CASE WHEN regexp_full_match({id}, '\\d+') THEN coalesce(nullif(ltrim({id}, '0'), ''), '0') ELSE {id} END",
     ),
-    ("signs", "regexp_replace({id}, '[^0-9A-Z]', '', 'g')"),
+    ("signs", "regexp_replace({id}, '[^\\pL\\pN]', '', 'g')"),
 )
 WORDS = {
     "spaces": "match once the blanks around them are removed",
