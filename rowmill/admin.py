@@ -25,6 +25,7 @@ from rowmill.models import (
     Org,
     PayerAccount,
     Practice,
+    Precheck,
     Upload,
     UploadSession,
     User,
@@ -224,3 +225,24 @@ class WorkerAdmin(ReadOnly):
     fields = ("uuid", "role", "host", "pid", "version", "lanes", "concurrency", "doing", "started_at", "beat_at")
     list_display = ("role", "host", "pid", "version", "doing", "beat_at")
     list_filter = ("role",)
+
+
+@admin.register(Precheck, site=site)
+class PrecheckAdmin(ReadOnly):
+    """The prechecks: how far each is. What they found stays with the org."""
+
+    fields = (
+        "public_id",
+        "org",
+        "upload",
+        "status",
+        "stage",
+        "progress",
+        "claims",
+        "lease_until",
+        "created_at",
+        "finished_at",
+    )
+    list_display = ("public_id", "org", "status", "stage", "progress", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("org",)

@@ -78,6 +78,27 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """One root cause behind many findings, in one sentence without a cell's value.
+
+    `count` places come from it. `mend` names what would clear `clears` of them without guessing (tabular.mends.MENDS);
+    "" where a person has to mend the file. The place is the first one, in the units of a finding.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    count: int
+    mend: str = ""
+    clears: int = 0
+    line: int | None = None
+    row: int | None = None
+    column: int | None = None
+    column_name: str | None = None
+    byte: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """How the file is written: detected on a sample, then pinned.
 
@@ -120,7 +141,8 @@ class Inspection:
 
     `header` are the header cells as written; `mapping` is kind column -> 1-based position in the file.
     `rejected_rows` counts rows with at least one bad cell of severity error. `sheet` is the name of a workbook's sheet
-    that was read; its `dialect` is None, and a line is a row of that sheet.
+    that was read; its `dialect` is None, and a line is a row of that sheet. `causes` sum the findings up. `damage` is
+    the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error.
     """
 
     verdict: Literal["sound", "unsound"]
@@ -135,6 +157,8 @@ class Inspection:
     sha256: str = ""
     seconds: float = 0.0
     sheet: str = ""
+    causes: tuple[Cause, ...] = ()
+    damage: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""
@@ -150,6 +174,7 @@ class Inspection:
         values["balance"] = Balance(**balance)
         values["dialect"] = Dialect(**values["dialect"]) if values["dialect"] else None
         values["findings"] = tuple(Finding(**f) for f in values["findings"])
+        values["causes"] = tuple(Cause(**c) for c in values.get("causes", ()))
         values["header"] = tuple(values["header"])
         return cls(**values)
 

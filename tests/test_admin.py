@@ -19,6 +19,7 @@ from rowmill.models import (
     Job,
     PayerAccount,
     Practice,
+    Precheck,
     Result,
     Upload,
     UploadSession,
@@ -101,6 +102,9 @@ def world(people: People) -> People:
         mac="m",
     )
     Worker.objects.create(role="worker", host="machine-1", pid=1, version="1", doing="batches 7; 3 since the start")
+    Precheck.objects.create(
+        org=acme, upload=upload, findings=[{"message": CANARY}], metadata={"x": CANARY}, error=CANARY
+    )
     User.objects.filter(pk=people.bob.pk).update(password=CANARY)
     acme.wrapped_key = CANARY.encode()
     acme.save()

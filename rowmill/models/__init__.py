@@ -3,6 +3,7 @@
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
+from rowmill.models.precheck import Precheck, PrecheckStatus
 from rowmill.models.sessions import PartPlace, SessionDoor, SessionState, UploadPart, UploadSession
 from rowmill.models.trail import AuditEvent
 from rowmill.models.work import (
@@ -39,6 +40,8 @@ __all__ = [
     "PayerAccount",
     "PayerLimit",
     "Practice",
+    "Precheck",
+    "PrecheckStatus",
     "Result",
     "Role",
     "SessionDoor",

@@ -26,6 +26,7 @@ class Upload(models.Model):
     `inspection` is the fast path's answer without its findings (contracts.Inspection as JSON).
     `intent` says what job shall start once the file is READY (null: none): the options of `submit_job`.
     While CHECKING, a lease and `claims` (the fence) say who inspects it.
+    `parent` is the upload of which this one is a mended copy, `mends` what was mended (slugs of tabular.mends).
     """
 
     org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="uploads")
@@ -40,6 +41,8 @@ class Upload(models.Model):
     inspection = models.JSONField(default=dict)
     row_count = models.BigIntegerField(default=0)
     intent = models.JSONField(null=True, blank=True)
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="mended")
+    mends = models.JSONField(default=list, blank=True)
     claims = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)

@@ -56,6 +56,22 @@ class Profile:
 
 
 def settle_record(scan: Scan, data: bytes, record: Record, final: bool) -> int:
+    """Enter one record into the account and give where the next begins; what is no plain row is listed as a break."""
+    ledger, start = scan.ledger, scan.offset(record.start)
+    line, rows = ledger.line, ledger.rows
+    reached = _settle(scan, data, record, final)
+    is_row = ledger.rows > rows
+    if ledger.held is not None and ledger.held.start == start:
+        held = ledger.held
+        ledger.breaks.add(held.code, line, start, scan.offset(reached), column=held.column, at=held.byte)
+        return reached
+    code, column, at = ledger.notes.last
+    if at is not None and start <= at < scan.offset(reached):
+        ledger.breaks.add(code, line, start, scan.offset(reached), column=column, at=at, row=is_row)
+    return reached
+
+
+def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
     """Enter one record into the account and give where the next begins."""
     shape = scan.shape
     if record.fault is not None:
@@ -83,6 +99,7 @@ def settle_record(scan: Scan, data: bytes, record: Record, final: bool) -> int:
         scan.ledger.take_left_out(lines)
         scan.clean.begin()
         return record.end
+    scan.ledger.release()
     _note_oddities(scan, data, record, marks)
     scan.ledger.take_row(lines)
     _write_row(scan, data, record)
@@ -154,9 +171,8 @@ def _settle_wrong_width(scan: Scan, data: bytes, record: Record, lines: int) -> 
         column = record.bare_quote[0]
         byte = scan.offset(record.bare_quote[1])
     first = cell(data, record.fields[0], shape)
-    scan.ledger.hold(
-        Short(code, scan.ledger.line, lines, byte, words, column, first, not record.newline, after_blank=False)
-    )
+    start = scan.offset(record.start)
+    scan.ledger.hold(Short(code, scan.ledger.line, lines, byte, words, column, first, not record.newline, False, start))
     scan.clean.begin()
     return record.end
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rowmill.contracts import Balance
+from rowmill.tabular.breaks import Breaks
 from rowmill.tabular.notes import Notes
 
 _FOOTER = re.compile(
@@ -34,6 +35,7 @@ class Short:
     first_cell: bytes
     unfinished: bool
     after_blank: bool
+    start: int = 0
 
 
 @dataclass(slots=True)
@@ -52,11 +54,17 @@ class Ledger:
     preamble_footer: int = 0
     broken: int = 0
     broken_records: int = 0
+    breaks: Breaks = field(default_factory=Breaks)
     shift_rows: array[int] = field(default_factory=lambda: array("q"))
     shift_lines: array[int] = field(default_factory=lambda: array("q"))
     shift_records: array[int] = field(default_factory=lambda: array("q"))
     _held: list[Short] = field(default_factory=list)
     _after_blank: bool = False
+
+    @property
+    def held(self) -> Short | None:
+        """Give the record held back last, if one is."""
+        return self._held[-1] if self._held else None
 
     @property
     def record(self) -> int:
@@ -158,10 +166,12 @@ class Ledger:
         for index, short in enumerate(held):
             if footer:
                 self.notes.add("footer", line=short.line, byte=short.byte)
+                self.breaks.relabel(short.start, "footer")
                 self.preamble_footer += short.lines
                 continue
             if short.unfinished and index == len(held) - 1 and short.code == "too-few-fields" and self.rows:
                 short.code = "truncated"
+                self.breaks.relabel(short.start, "truncated")
             self._enter_broken(short)
 
     def _is_footer(self, held: list[Short]) -> bool:

@@ -23,6 +23,7 @@ class Notes:
         self._found: list[Finding] = []
         self._more: dict[int, int] = {}
         self._places: dict[tuple[str, int | None], list[int]] = {}
+        self.last: tuple[str, int | None, int | None] = "", None, None  # code, column, byte
 
     def add(
         self,
@@ -35,6 +36,7 @@ class Notes:
         **words: object,
     ) -> None:
         """Note one place. `words` fill the wording of the code: numbers and header names, never a cell."""
+        self.last = code, column, byte
         places = self._places.setdefault((code, column), [])
         if len(places) == SHOWN_PER_CODE:
             self._more[places[-1]] = self._more.get(places[-1], 0) + 1

@@ -348,6 +348,9 @@ class Scan:
             "row-too-long", line=ledger.line, row=ledger.record, byte=self.offset(start), limit=MAX_RECORD_BYTES
         )
         ledger.take_broken(0)
+        ledger.breaks.add(
+            "row-too-long", ledger.line, self.offset(start), self.offset(len(data)), at=self.offset(start)
+        )
         self.clean.begin()
         return len(data)
 

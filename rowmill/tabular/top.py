@@ -18,9 +18,11 @@ def enter_top(ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None
     for row in rows[: header.index]:
         if row.blank:
             ledger.notes.add("blank-line", line=ledger.line, byte=row.start)
+            ledger.breaks.add("blank-line", ledger.line, row.start, row.end, at=row.start)
             ledger.take_blank()
         else:
             ledger.notes.add("preamble", line=ledger.line, byte=row.start)
+            ledger.breaks.add("preamble", ledger.line, row.start, row.end, at=row.start)
             ledger.take_left_out(row.lines)
     head = rows[header.index]
     if header.broken:
