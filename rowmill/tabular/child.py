@@ -41,11 +41,13 @@ def inspect_in_child(
     seconds: float = SECONDS,
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
-    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written.
+    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
+    `on_progress` the bytes scanned so far, a few times a second.
     """
     request = {
         "path": str(path.resolve()),
@@ -57,10 +59,11 @@ def inspect_in_child(
         "space_bytes": memory_bytes + _ADDRESS_SPACE_EXTRA,
         "seconds": seconds,
         "sheet": sheet,
+        "progress": on_progress is not None,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        return _run(request | {"temp": temp}, seconds, lambda answers: _listen(answers, on_verdict))
+        return _run(request | {"temp": temp}, seconds, lambda answers: _listen(answers, on_verdict, on_progress))
     except BaseException:
         if table_out is not None:
             table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
@@ -204,14 +207,18 @@ class _Died(Exception):
     """The child stopped without an answer."""
 
 
-def _listen(answers: IO[bytes], on_verdict: Callable[[Inspection], None]) -> Inspection:
-    """Read the child's lines: the verdict, then that it is done."""
+def _listen(
+    answers: IO[bytes], on_verdict: Callable[[Inspection], None], on_progress: Callable[[int], None] | None
+) -> Inspection:
+    """Read the child's lines: how far it is, the verdict, then that it is done."""
     inspection: Inspection | None = None
     for line in answers:
         answer = json.loads(line)
         if "verdict" in answer:
             inspection = Inspection.from_json(answer["verdict"])
             on_verdict(inspection)
+        elif "progress" in answer and on_progress is not None:
+            on_progress(answer["progress"])
         elif answer.get("done") and inspection is not None:
             return inspection
         else:
@@ -294,6 +301,7 @@ def main() -> None:
             limits=limits,
             sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
+            on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):
@@ -324,6 +332,11 @@ def read_columns(told: Sequence[Mapping[str, Any]]) -> list[Column]:
 def read_checks(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Check]:
     """Read back a request's checks."""
     return {slug: Check(**check) for slug, check in told.items()}
+
+
+def _tell_progress(scanned_bytes: int) -> None:
+    """Tell the parent how far the scan is."""
+    _answer({"progress": scanned_bytes})
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
