@@ -247,6 +247,34 @@ class BatchInfo:
     lane: str = "bulk"
 
 
+@dataclass(frozen=True, slots=True)
+class TableSource:
+    """The columnar copy of a file: row_number, line_number, c1..cN as written, problems ("check:column;check:column").
+
+    `mapping` is kind column -> position. Not `checked`: the mapping was changed since, so the problems are of another one.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    mapping: Mapping[str, int]
+    checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What became of a batch's rows: inserted + updated + unchanged + the rejected among `outcomes` = all of them.
+
+    `outcomes` are of the rejected rows, and (as ok) of the `duplicates`: unchanged rows that gave way to another row of
+    the file. A row that went well has none.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+
+
 class Kind:
     """What a row means, and what is done with it. A new kind is one file in kinds/ and one line in registry.KINDS."""
 
@@ -259,6 +287,7 @@ class Kind:
     lease_seconds: ClassVar[int] = 60
     max_attempts: ClassVar[int] = 5
     result_header: ClassVar[tuple[str, ...]] = ("row", "success", "error")
+    merges: ClassVar[bool] = False  # then a batch is done whole, by `prepare` and `merge` instead of `process`
 
     def open(self, job: JobInfo) -> None:
         """Prepare the job before its first batch. May run twice."""
@@ -269,6 +298,14 @@ class Kind:
         Raises: Snooze for "not yet" (costs no attempt); anything else costs the batch an attempt.
         Again: yes; it gets the rows that have no settled result.
         """
+        raise NotImplementedError
+
+    def prepare(self, batch: BatchInfo, source: TableSource) -> AbstractContextManager[Any]:
+        """Make ready what `merge` writes, for as long as the `with` lasts, outside any transaction. Again: yes."""
+        raise NotImplementedError
+
+    def merge(self, batch: BatchInfo, prepared: Any) -> MergeCounts:
+        """Write a batch into its table, inside the transaction that marks it done. Raises: Snooze for "not yet"."""
         raise NotImplementedError
 
     def close(self, job: JobInfo) -> None:

@@ -12,6 +12,7 @@ from rowmill.errors import ConfigError, NotFound
 
 KINDS: dict[str, str] = {
     "claim_status": "rowmill.kinds.claim_status.ClaimStatus",
+    "contact_import": "rowmill.kinds.contact_import.ContactImport",
 }
 PAYERS: dict[str, str] = {
     "UHC": "rowmill.payers.uhc.UnitedHealthcare",
@@ -47,6 +48,16 @@ CHECKS: dict[str, str | Check] = {
     "us-state": "rowmill.checks.contact.US_STATE",
     "zip": "rowmill.checks.contact.ZIP",
     "zip-plus-4": "rowmill.checks.contact.ZIP_PLUS_4",
+    "count-written": "rowmill.checks.written.COUNT_WRITTEN",
+    "money-written": "rowmill.checks.written.MONEY_WRITTEN",
+    "share-written": "rowmill.checks.written.SHARE_WRITTEN",
+    "day-written": "rowmill.checks.written.DAY_WRITTEN",
+    "moment-written": "rowmill.checks.written.MOMENT_WRITTEN",
+    "flag-written": "rowmill.checks.written.FLAG_WRITTEN",
+    "phone-written": "rowmill.checks.written.PHONE_WRITTEN",
+    "web-address": "rowmill.checks.written.WEB_ADDRESS",
+    "key-length": "rowmill.checks.written.KEY_LENGTH",
+    "contact-key": "rowmill.checks.written.CONTACT_KEY",
     "luhn": "rowmill.checks.medical.LUHN",
     "npi": "rowmill.checks.medical.NPI",
     "icd-10-cm": "rowmill.checks.medical.ICD_10_CM",

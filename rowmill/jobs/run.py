@@ -20,6 +20,7 @@ from rowmill.jobs.halve import give_up_attempt
 from rowmill.jobs.hold import free_connection
 from rowmill.jobs.info import job_info
 from rowmill.jobs.settle import settle_job
+from rowmill.jobs.whole import run_whole
 from rowmill.models import Batch, Result
 from rowmill.registry import get_kind
 from rowmill.tabular.rows import read_rows
@@ -68,6 +69,8 @@ def _run(batch: Batch, kind: Kind, stopping: threading.Event) -> str:
     info = job_info(batch.job)
     if batch.first_row == 1:
         kind.open(info)
+    if kind.merges and todo:
+        return run_whole(batch, kind)
     work = _Work(kind, batch, info, todo, read_todo(batch, todo))
     try:
         for outcomes in work.gathered(kind.checkpoint_rows, stopping):

@@ -42,7 +42,7 @@ log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
 UNANSWERED = timedelta(minutes=2)  # from the verdict to its job a request needs a moment
 UNDER_WAY = (SessionState.OPEN, SessionState.COMPLETING)
-LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "tmp*")
+LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "merge-*", "groups-*", "tmp*")
 LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
 

@@ -1,7 +1,9 @@
 """Tables, constraints and state words. No verbs, no I/O."""
 
+from rowmill.models.contacts import Contact
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
+from rowmill.models.merges import BatchMerge, ColumnMapping, Merged, OldRow, Undo
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
 from rowmill.models.precheck import Precheck, PrecheckStatus
 from rowmill.models.sessions import PartPlace, SessionDoor, SessionState, UploadPart, UploadSession
@@ -27,13 +29,18 @@ __all__ = [
     "AttemptCount",
     "AuditEvent",
     "Batch",
+    "BatchMerge",
     "BatchState",
+    "ColumnMapping",
+    "Contact",
     "FindingRecord",
     "IdempotencyKey",
     "Invitation",
     "Job",
     "JobState",
     "Membership",
+    "Merged",
+    "OldRow",
     "Org",
     "OutcomeState",
     "PartPlace",
@@ -47,6 +54,7 @@ __all__ = [
     "SessionDoor",
     "SessionState",
     "SignInLink",
+    "Undo",
     "Upload",
     "UploadPart",
     "UploadSession",

@@ -1,0 +1,73 @@
+"""Checks for what people and CRM programs write into cells: counts, amounts, days, yes and no, phones, web addresses.
+
+What is taken is what `tabular.cleaning` can read, so that a cell that passes never loses its value.
+"""
+
+from __future__ import annotations
+
+from rowmill.contracts import Check
+from rowmill.tabular.cleaning import CLEANERS, trimmed, unreadable
+
+_WEB = "(?i)(https?://)?([a-z0-9\\x{a1}-\\x{10ffff}]([a-z0-9\\x{a1}-\\x{10ffff}_-]*)\\.)+[a-z\\x{a1}-\\x{10ffff}]{2,}(:\\d{1,5})?([/?#]\\S*)?"
+
+COUNT_WRITTEN = Check(
+    slug="count-written",
+    title="this is not a number of things",
+    help="Write a whole number; 1,200, 1.2M, 11-50 and 10,001+ are understood. A date such as Nov-50 was made by a spreadsheet.",
+    bad_when=unreadable("count", "\\d{1,15}"),
+)
+MONEY_WRITTEN = Check(
+    slug="money-written",
+    title="this is not an amount of money",
+    help="Write an amount; 3400, $3,400, 1.2M and $1M-$10M are understood.",
+    bad_when=unreadable("money", "\\d{1,15}"),
+)
+SHARE_WRITTEN = Check(
+    slug="share-written",
+    title="this is not a number or a percentage",
+    help="Write a number such as 95, 0.95 or 95%.",
+    bad_when=unreadable("share", "\\d{1,4}(\\.\\d+)?"),
+)
+DAY_WRITTEN = Check(
+    slug="day-written",
+    title="this is not a day in one of the usual forms",
+    help="Write it as 2026-01-31; 01/31/2026 (month first), 31.01.2026 and Jan 31, 2026 are understood. Look whether it exists.",
+    bad_when=f"({CLEANERS['day'].on(trimmed('{column}'))}) IS NULL",
+)
+MOMENT_WRITTEN = Check(
+    slug="moment-written",
+    title="this is not a day, with or without a time",
+    help="Write it as 2026-01-31 or 2026-01-31 14:05; a zone may stand behind it, without one it is UTC.",
+    bad_when=f"({CLEANERS['moment'].on(trimmed('{column}'))}) IS NULL",
+)
+FLAG_WRITTEN = Check(
+    slug="flag-written",
+    title="this is neither yes nor no",
+    help="Write yes or no; true, false, y, n, 1 and 0 are understood.",
+    bad_when=unreadable("flag", "(?i)true|false|yes|no|0|1"),
+)
+PHONE_WRITTEN = Check(
+    slug="phone-written",
+    title="this does not look like a phone number",
+    help="It is kept as it is, but nobody can be called by it. Write the digits, with the country before them if it is abroad.",
+    bad_when=unreadable("phone-digits", "\\+?[1-9]\\d{9,12}"),
+    severity="warning",
+)
+WEB_ADDRESS = Check(
+    slug="web-address",
+    title="this is not a web address",
+    help="Write it without blanks: example.org, www.example.org/page or https://example.org.",
+    bad_when=f"length({{column}}) > 2048 OR NOT regexp_full_match({trimmed('{column}')}, '{_WEB}')",
+)
+KEY_LENGTH = Check(
+    slug="key-length",
+    title="this ID has more than 200 characters",
+    help="Look whether the column that was taken for the ID is the right one.",
+    bad_when="length({column}) > 200",
+)
+CONTACT_KEY = Check(
+    slug="contact-key",
+    title="there is neither a contact ID nor an e-mail address in this row",
+    help="Fill in one of them: without it nobody can tell whom the row is about.",
+    bad_when=f"{trimmed('{contact_id}')} = '' AND {trimmed('{email}')} = ''",
+)

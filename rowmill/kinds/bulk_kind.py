@@ -1,0 +1,61 @@
+"""The base of kinds whose batch is merged into a table as a whole: name the table and its keys, get cleaning, staging, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from django.conf import settings
+
+from rowmill.contracts import BatchInfo, JobInfo, Kind, MergeCounts, Outcome, Row, TableSource
+from rowmill.merging.batches import Prepared, connect_duck, prepare_batch, reject_problems
+from rowmill.merging.groups import drop_groups, find_groups
+from rowmill.merging.merge import merge_batch
+from rowmill.merging.reader import make_reader
+from rowmill.merging.statements import Statements
+from rowmill.merging.target import Target
+from rowmill.models import Job
+
+
+class BulkKind(Kind):
+    """A kind of which each batch is one merge into `target`.
+
+    Options of the job: "duplicates" (update, blanks, skip or newest), "ignored" (positions that are not imported).
+    """
+
+    merges = True
+    batch_rows = 10_000
+    checkpoint_rows = 10_000
+    max_attempts = 3
+    lease_seconds = 120
+    target: ClassVar[Target]
+
+    def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
+        """Tell which rows break checks. The sound ones are merged: `prepare` and `merge` do that."""
+        for row in rows:
+            if row.problems:
+                told = ";".join(f"{problem.check}:{problem.column}" for problem in row.problems)
+                yield reject_problems(row.number, told)
+
+    @contextmanager
+    def prepare(self, batch: BatchInfo, source: TableSource) -> Iterator[Prepared]:
+        """Clean a batch and write it where the database takes it from. Again: yes."""
+        reader, scratch = make_reader(self.target, self, source, batch.job.options), settings.SCRATCH_DIR
+        groups = find_groups(reader, scratch, _groups_of(batch.job), connect_duck(scratch))
+        with prepare_batch(reader, groups, batch.first_row, batch.last_row, scratch) as prepared:
+            yield prepared
+
+    def merge(self, batch: BatchInfo, prepared: Prepared) -> MergeCounts:
+        """Merge a prepared batch, inside the engine's transaction."""
+        job_id = Job.objects.values_list("pk", flat=True).get(public_id=batch.job.id)
+        return merge_batch(Statements(prepared.plan, batch.job.org_id, job_id, self.slug), prepared)
+
+    def close(self, job: JobInfo) -> None:
+        """Remove what the batches of this machine shared."""
+        drop_groups(settings.SCRATCH_DIR, _groups_of(job))
+
+
+def _groups_of(job: JobInfo) -> str:
+    """Name the files that say which rows of a job are about the same thing."""
+    return f"groups-{job.id}"

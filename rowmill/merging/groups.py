@@ -1,0 +1,136 @@
+"""The first half of a merge: which rows of the whole file are about the same thing, so that each batch can go by itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from rowmill.merging.reader import Reader
+from rowmill.tabular.load import quote_name, quote_text
+
+DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
+_lock = threading.Lock()
+
+# Which of the rows about one thing stands for all of them.
+_WINNER = {"update": "n DESC", "blanks": "n", "skip": "n", "newest": "t DESC NULLS LAST, n DESC"}
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Two files in scratch. `special`: rows that are not merged as they stand (n, code, winner); `joined`: the rows that
+    stand for several, with the values of all of them, typed."""
+
+    special: Path
+    joined: Path
+
+
+def find_groups(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups:
+    """Compare all rows of the file by their keys, once for this machine. Again: gives what is there.
+
+    Cost: reads the key columns of the whole copy; memory as DuckDB is allowed, the rest goes to disk.
+    """
+    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
+    with _lock:
+        if not (groups.special.exists() and groups.joined.exists()):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _compare(reader, groups, con)
+    return groups
+
+
+def drop_groups(folder: Path, name: str) -> None:
+    """Remove what `find_groups` wrote. Again: yes."""
+    for kind in ("special", "joined"):
+        (folder / f"{name}-{kind}.parquet").unlink(missing_ok=True)
+
+
+def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
+    """Work both files out."""
+    two = len(reader.plan.target.keys) > 1
+    second = reader.key_of(1) if two else "''"
+    letters = [letter for letter, _ in reader.plan.target.keys] + [""]
+    rows = reader.rows("true", reader.key_places())
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT row_number AS n, {reader.key_of(0)} AS a, {second} AS b, "
+        f"{reader.newest()} AS t FROM ({rows}) WHERE problem IS NULL"
+    )
+    # Of rows that have the second key alone: which first key has it too, and how many have it.
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE linked AS SELECT b, min(a) AS a, count(DISTINCT a) AS many, min(n) AS first "
+        "FROM keyed WHERE a <> '' AND b <> '' GROUP BY b HAVING count(DISTINCT a) > 1 "
+        "OR b IN (SELECT b FROM keyed WHERE a = '' AND b <> '')"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE named AS SELECT n, t, CASE "
+        f"WHEN keyed.a <> '' THEN '{letters[0]}:' || keyed.a WHEN many = 1 THEN '{letters[0]}:' || linked.a "
+        f"WHEN many > 1 THEN NULL ELSE '{letters[1]}:' || keyed.b END AS key, "
+        "many > 1 AND keyed.a = '' AS ambiguous, many > 1 AND keyed.a <> '' AS shared "
+        "FROM keyed LEFT JOIN linked USING (b)"
+    )
+    order = _WINNER[reader.plan.policy]
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE members AS SELECT n, key, first_value(n) OVER "
+        f"(PARTITION BY key ORDER BY {order}) AS winner FROM named "
+        "WHERE key IN (SELECT key FROM named WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1)"
+    )
+    _write(con, groups.special, _special())
+    _write(con, groups.joined, _joined(reader, con))
+    for table in ("keyed", "linked", "named", "members"):
+        con.execute(f"DROP TABLE {table}")
+
+
+def _special() -> str:
+    """Give the rows that are not merged as they stand."""
+    return (
+        f"SELECT n, '{DUPLICATE}' AS code, winner FROM members WHERE n <> winner "
+        f"UNION ALL SELECT n, '{JOINED}', n FROM members WHERE n = winner "
+        f"UNION ALL SELECT n, '{AMBIGUOUS}', NULL FROM named WHERE ambiguous "
+        f"UNION ALL SELECT n, '{SHARED}', NULL FROM named WHERE shared AND n NOT IN (SELECT n FROM members)"
+    )
+
+
+def _joined(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:
+    """Give one row for each thing that several rows are about."""
+    typed = reader.typed(reader.rows("row_number IN (SELECT n FROM members)", reader.needed_places()))
+    columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
+    return (
+        "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "
+        "key AS match_key, NOT bool_or(shared) AS adopts"
+        f"{', ' + columns if columns else ''} FROM ({typed}) AS typed "
+        "JOIN members ON n = row_number JOIN (SELECT n, shared FROM named) USING (n) GROUP BY key"
+    )
+
+
+def _join(reader: Reader, name: str) -> str:
+    """Say which of several values stands: as if the rows had been merged one after the other."""
+    column, policy = quote_name(name), reader.plan.policy
+    target = reader.plan.target
+    if name in {key for _, key in target.keys}:
+        return f"coalesce(any_value({column}) FILTER (n = winner), min({column}))"
+    if policy in ("skip", "newest"):
+        return f"any_value({column}) FILTER (n = winner)"
+    last = policy == "update"
+    if name in target.objects:
+        order = "" if last else " DESC"
+        return (
+            f"list_reduce(list({column} ORDER BY n{order}) FILTER ({column} IS NOT NULL), "
+            "lambda x, y: json_merge_patch(x::JSON, y::JSON)::VARCHAR)"
+        )
+    field = target.find_field(name)
+    if field is not None and reader.followed(field):
+        leader = quote_name(field.follows)
+        return f"arg_{'max' if last else 'min'}_null({column}, n) FILTER ({leader} IS NOT NULL)"
+    return f"arg_{'max' if last else 'min'}({column}, n)"
+
+
+def _write(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
+    """Write a file such that it is seen whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet)")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""The first half of a merge: DuckDB reads rows of the columnar copy and makes typed values of their cells, by declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rowmill.contracts import Column, Kind, TableSource
+from rowmill.errors import ConfigError
+from rowmill.merging.target import POLICIES, Plan, Target, TargetField, plan_merge
+from rowmill.registry import get_check
+from rowmill.tabular.cleaning import CLEANERS, edges, trimmed
+from rowmill.tabular.load import quote_name, quote_text
+from rowmill.tabular.rows import name_columns
+
+ROW = ("row_number", "line_number", "match_key", "adopts")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Writes the SQL that reads a file for a plan. `columns` and `checks` are the kind's, `source` is the file."""
+
+    source: TableSource
+    plan: Plan
+    columns: Sequence[Column]
+    row_checks: Sequence[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Give the columns that `typed` yields."""
+        return (*ROW, *self.plan.columns)
+
+    def place(self, kind_column: str) -> str:
+        """Give the cell of a kind column, '' where the file has none."""
+        place = self.source.mapping.get(kind_column)
+        return f"c{place}" if place else "''"
+
+    def key_of(self, index: int) -> str:
+        """Give the cleaned cell of a key, '' where it is blank."""
+        _, name = self.plan.target.keys[index]
+        return f"coalesce({self._clean(name)}, '')"
+
+    def extra_places(self) -> list[int]:
+        """Give the positions of the columns that go into `extra`."""
+        taken = {*self.source.mapping.values(), *self.plan.ignored}
+        return [place for place in range(1, len(self.source.header) + 1) if place not in taken]
+
+    def rows(self, where: str, places: Iterable[int] | None = None) -> str:
+        """Write the query for rows with trimmed cells: row_number, line_number, problem, cN. `places`: only these."""
+        wanted = sorted(set(range(1, len(self.source.header) + 1) if places is None else places))
+        cells = [f"c{place}" for place in wanted]
+        read = f"read_parquet({quote_text(str(self.source.path))})"
+        if not cells:
+            return f"SELECT row_number, line_number, {self._problem()} AS problem FROM {read} WHERE {where}"
+        clean = ", ".join(f"CASE WHEN edged THEN {trimmed(cell)} ELSE {cell} END AS {cell}" for cell in cells)
+        problem = "problems" if self.source.checked else self._problem()
+        return (
+            f"SELECT row_number, line_number, {problem} AS problem, {clean} "
+            f"FROM (SELECT *, {edges(cells)} AS edged FROM {read} WHERE {where})"
+        )
+
+    def needed_places(self) -> list[int]:
+        """Give the positions that a merge reads."""
+        return [*self.source.mapping.values(), *(self.extra_places() if self._has_extra() else ())]
+
+    def key_places(self) -> list[int]:
+        """Give the positions that tell which rows are about the same thing."""
+        names = [name for _, name in self.plan.target.keys] + [self.plan.target.newest_by]
+        fields = [field for name in names if (field := self.plan.target.find_field(name)) is not None]
+        found = [self.source.mapping[field.cell] for field in fields if field.cell in self.source.mapping]
+        return found if self.source.checked else sorted({*found, *self.source.mapping.values()})
+
+    def typed(self, rows: str) -> str:
+        """Write the query that makes typed columns of trimmed rows: ROW and the plan's columns."""
+        columns = ", ".join(f"{self._column(name)} AS {quote_name(name)}" for name in self.plan.columns)
+        return (
+            f"SELECT row_number, line_number, {self.match_key()} AS match_key, true AS adopts"
+            f"{', ' + columns if columns else ''} FROM ({rows})"
+        )
+
+    def match_key(self) -> str:
+        """Give what names a row: the first of its keys that is filled."""
+        cases = "".join(
+            f" WHEN {self.key_of(i)} <> '' THEN '{letter}:' || {self.key_of(i)}"
+            for i, (letter, _) in enumerate(self.plan.target.keys)
+        )
+        return f"CASE{cases} END"
+
+    def newest(self) -> str:
+        """Give the date by which the newer row is told, NULL where the file has none."""
+        name = self.plan.target.newest_by
+        return self._clean(name) if name else "NULL"
+
+    def _clean(self, name: str) -> str:
+        """Give the value of a declared field."""
+        field = self.plan.target.find_field(name)
+        assert field is not None
+        return CLEANERS[field.clean].on(self.place(field.cell))
+
+    def _column(self, name: str) -> str:
+        """Give the value of any column of the plan."""
+        if name == self.plan.target.extra:
+            return self._extra()
+        for gathered, clean, sources in self.plan.target.gathered:
+            if name == gathered:
+                return self._gather(clean, sources)
+        return self._clean(name)
+
+    def _gather(self, clean: str, sources: Sequence[str]) -> str:
+        """Give a JSON object of several fields; the cleaner makes nothing that JSON would have to escape."""
+        places = [(name, self.place(name)) for name in sources if name in self.source.mapping]
+        parts = ", ".join(f"'\"{name}\":\"' || {CLEANERS[clean].on(place)} || '\"'" for name, place in places)
+        blank = " AND ".join(f"{place} = ''" for _, place in places)
+        return f"CASE WHEN {blank} THEN NULL ELSE nullif('{{' || concat_ws(',', {parts}) || '}}', '{{}}') END"
+
+    def _has_extra(self) -> bool:
+        return self.plan.target.extra in self.plan.columns
+
+    def _extra(self) -> str:
+        """Give a JSON object of the filled cells of unknown columns, by header."""
+        names = name_columns(self.source.header)
+        places = self.extra_places()
+        parts = ", ".join(
+            f"CASE WHEN c{p} <> '' THEN {quote_text(_json_text(names[p - 1]) + ':')} || to_json(c{p})::VARCHAR END"
+            for p in places
+        )
+        blank = " AND ".join(f"c{p} = ''" for p in places)
+        return f"CASE WHEN {blank} THEN NULL ELSE '{{' || concat_ws(',', {parts}) || '}}' END"
+
+    def _problem(self) -> str:
+        """Give the problems of a row as the copy would have them, for a mapping that was changed since."""
+        if self.source.checked:
+            return "problems"
+        found = []
+        for column in self.columns:
+            if column.name in self.source.mapping:
+                cell = f"c{self.source.mapping[column.name]}"
+                found += [self._problem_of(slug, column.name, cell) for slug in column.checks]
+        found += [self._row_problem(slug) for slug in self.row_checks]
+        told = ", ".join(one for one in found if one)
+        return f"nullif(concat_ws(';', {told}), '')" if told else "NULL::VARCHAR"
+
+    def _problem_of(self, slug: str, name: str, cell: str) -> str:
+        """Give one check's word on one column, '' for a check that only warns."""
+        check = get_check(slug)
+        if check.severity != "error":
+            return ""
+        condition = check.bad_when.replace("{column}", cell)
+        return f"CASE WHEN trim({cell}) <> '' AND ({condition}) THEN {quote_text(f'{slug}:{name}')} END"
+
+    def _row_problem(self, slug: str) -> str:
+        """Give a row check's word."""
+        check = get_check(slug)
+        condition = check.bad_when
+        for column in self.columns:
+            condition = condition.replace("{" + column.name + "}", self.place(column.name))
+        return f"CASE WHEN {condition} THEN {quote_text(f'{slug}:')} END" if check.severity == "error" else ""
+
+    def followed(self, field: TargetField) -> bool:
+        """Tell whether a field changes with another one that the plan has."""
+        return bool(field.follows) and field.follows in self.plan.columns
+
+
+def make_reader(target: Target, kind: Kind, source: TableSource, options: Mapping[str, Any]) -> Reader:
+    """Make the reader of a file for a job's options. Raises: ConfigError for a policy that is not known."""
+    policy = str(options.get("duplicates") or "update")
+    if policy not in POLICIES:
+        raise ConfigError(f"There is no way called {policy!r} to treat what is there already.")
+    ignored = frozenset(int(place) for place in options.get("ignored") or ())
+    free = set(range(1, len(source.header) + 1)) - set(source.mapping.values()) - ignored
+    plan = plan_merge(target, tuple(source.mapping), policy, ignored, bool(free))  # type: ignore[arg-type]
+    return Reader(source, plan, kind.columns, kind.checks)
+
+
+def _json_text(text: str) -> str:
+    """Write a JSON text."""
+    out = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if ord(c) >= 32 else f"\\u{ord(c):04x}" for c in out) + '"'

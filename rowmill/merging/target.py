@@ -1,0 +1,95 @@
+"""What a bulk kind declares: the table it merges into, how each of its columns is made of cells, and what names a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import Field
+
+from rowmill.models import Merged
+
+Policy = Literal["update", "blanks", "skip", "newest"]
+POLICIES: dict[str, str] = {
+    "update": "Filled cells replace what is there; blank cells change nothing.",
+    "blanks": "Only what is blank is filled in.",
+    "skip": "What is there already stays as it is.",
+    "newest": "The newer of the two wins, by the date that the kind names.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetField:
+    """One column of the table, made of the kind column `source` by the cleaner `clean`.
+
+    `follows`: it is part of what the column of that name says (the upper end of a range), and changes with it.
+    """
+
+    name: str
+    clean: str = "text"
+    source: str = ""
+    follows: str = ""
+
+    @property
+    def cell(self) -> str:
+        """Give the kind column that it is made of."""
+        return self.source or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The table of a bulk kind.
+
+    `keys`: up to two pairs of a letter and a field; the first that a row has filled names the row. Only the first is
+    unique: a row that has the second alone belongs to the one thing that has it, if there is just one.
+    `gathered`: a JSON column of what a cleaner makes of several fields, by field. `extra`: the JSON column of all else.
+    `newest_by`: the field by which the newer one is told.
+    """
+
+    model: type[Merged]
+    fields: tuple[TargetField, ...]
+    keys: tuple[tuple[str, str], ...]
+    gathered: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    extra: str = "extra"
+    newest_by: str = ""
+
+    @property
+    def table(self) -> str:
+        """Give the table's name."""
+        return self.model._meta.db_table
+
+    @property
+    def objects(self) -> frozenset[str]:
+        """Name the columns whose JSON objects are joined, member by member, instead of replaced."""
+        return frozenset({*(name for name, _, _ in self.gathered), self.extra} - {""})
+
+    def find_field(self, name: str) -> TargetField | None:
+        """Give the declared field of that name."""
+        return next((one for one in self.fields if one.name == name), None)
+
+    def model_field(self, name: str) -> Field[object, object]:
+        """Give Django's field of a column."""
+        found: Field[object, object] = self.model._meta.get_field(name)  # type: ignore[assignment]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one file is merged: under which policy, which columns it fills, which positions nobody wants."""
+
+    target: Target
+    policy: Policy
+    columns: tuple[str, ...]
+    ignored: frozenset[int] = frozenset()
+
+
+def plan_merge(target: Target, mapping: Sequence[str], policy: Policy, ignored: frozenset[int], extra: bool) -> Plan:
+    """Say which columns a file with these mapped kind columns fills."""
+    mapped = set(mapping)
+    columns = [one.name for one in target.fields if one.cell in mapped]
+    columns += [name for name, _, sources in target.gathered if mapped & set(sources)]
+    if extra and target.extra:
+        columns.append(target.extra)
+    # Which contact is meant is written down with it, also where the file has but one of the keys.
+    return Plan(target, policy, tuple(columns), ignored)

@@ -1,0 +1,121 @@
+"""What bulk kinds leave behind: rows of a target table with where they came from, counts of a batch, old values, mappings."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from rowmill.models.people import Org, User
+from rowmill.models.work import Batch, Job
+
+
+class Merged(models.Model):
+    """The base of every table that a bulk kind merges into.
+
+    `match_key` names the thing that a row is about; within an org it stands once. `revision` grows by one with every
+    change, by whomever: that tells an undo whether somebody changed the row since. `created_job` inserted it,
+    `import_job` wrote it last, from row `import_row` on line `import_line` of its file. Their foreign keys are not checked
+    by the database: a check for each row costs as much as writing it, and jobs are never deleted before their org.
+    """
+
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    match_key = models.TextField()
+    revision = models.PositiveIntegerField(default=1)
+    created_job = models.ForeignKey(
+        Job, on_delete=models.SET_NULL, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    import_job = models.ForeignKey(
+        Job, on_delete=models.SET_NULL, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    import_row = models.BigIntegerField(null=True)
+    import_line = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        abstract = True
+
+
+class BatchMerge(models.Model):
+    """What the merge of one batch came to, written in the transaction of the merge itself.
+
+    Units: rows. `duplicates` of the unchanged ones gave way to another row of the file for the same thing.
+    """
+
+    org = models.ForeignKey(Org, on_delete=models.CASCADE)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="merges")
+    batch = models.OneToOneField(Batch, on_delete=models.CASCADE, related_name="merge")
+    inserted = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    duplicates = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    written_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=["job", "written_at"], name="merge_rate"),)
+
+    def __str__(self) -> str:
+        return f"merge of batch {self.batch_id}"
+
+
+class OldRow(models.Model):
+    """A row of the table `target` as it was before a job changed it: all its columns as JSON. Kept for 30 days.
+
+    `revision` is the row's after the change: while it is still that, nobody has changed the row since.
+    """
+
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    target = models.CharField(max_length=60)
+    target_id = models.BigIntegerField()
+    revision = models.PositiveIntegerField()
+    old = models.JSONField()
+    kept_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["job", "target", "target_id"], name="old_row_once"),)
+        indexes = (models.Index(fields=["kept_at"], name="old_row_age"),)
+
+    def __str__(self) -> str:
+        return f"row {self.target_id} of {self.target} before job {self.job_id}"
+
+
+class Undo(models.Model):
+    """An import that was taken back: how many rows went, got their old values, or were kept since somebody changed them.
+
+    `kept_ids` lists the first of those that were kept.
+    """
+
+    org = models.ForeignKey(Org, on_delete=models.CASCADE)
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="undo")
+    removed = models.PositiveIntegerField(default=0)
+    restored = models.PositiveIntegerField(default=0)
+    kept = models.PositiveIntegerField(default=0)
+    kept_ids = models.JSONField(default=list)
+    undone_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
+    undone_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"undo of job {self.job_id}"
+
+
+class ColumnMapping(models.Model):
+    """How an org mapped the columns of files with a certain header: kind column -> 1-based position.
+
+    `ignored` are positions that are not imported at all. `header_hash` is over the folded header cells, in their order.
+    """
+
+    org = models.ForeignKey(Org, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=60)
+    header_hash = models.CharField(max_length=64)
+    mapping = models.JSONField(default=dict)
+    ignored = models.JSONField(default=list)
+    saved_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
+    saved_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["org", "kind", "header_hash"], name="column_mapping_once"),)
+
+    def __str__(self) -> str:
+        return f"mapping {self.pk} of org {self.org_id}"
