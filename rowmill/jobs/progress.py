@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill.contracts import OUTCOMES
-from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, Result
+from rowmill.models import FINAL_STATES, Batch, BatchMerge, BatchState, Job, JobState, Result
 from rowmill.uploads.places import has_room
 
 RATE_WINDOW = timedelta(seconds=60)
@@ -21,7 +21,10 @@ NO_ROOM = "The disk is almost full. The job goes on by itself once there is room
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. Units: rows; rows per minute over the last minute; seconds_left as (at best, at worst)."""
+    """How far a job is. Units: rows; rows per minute over the last minute; seconds_left as (at best, at worst).
+
+    `merged` of a bulk kind's job: inserted, updated, unchanged, duplicates (of the unchanged) and rejected.
+    """
 
     state: str
     total_rows: int
@@ -30,6 +33,7 @@ class Progress:
     seconds_left: tuple[int, int] | None = None
     waiting_reason: str = ""
     balance: dict[str, Any] = field(default_factory=dict)
+    merged: dict[str, int] = field(default_factory=dict)
 
     @property
     def processed_rows(self) -> int:
@@ -68,12 +72,19 @@ def read_many(jobs: Iterable[Job]) -> dict[int, Progress]:
     ids = [job.pk for job in jobs]
     counts = {row["job_id"]: row for row in _sums(ids)}
     live = [job.pk for job in jobs if job.state not in FINAL_STATES]
-    rates, waits = _rates(live), _waits(live)
+    merged = _merged(ids)
+    rates, waits = {**_rates(live), **_merge_rates([job_id for job_id in live if job_id in merged])}, _waits(live)
     written = _results_written([job.pk for job in jobs if job.state in FINAL_STATES and job.deleted_at is None])
     room = has_room() if live else True
     return {
         job.pk: _progress(
-            job, counts.get(job.pk, {}), rates.get(job.pk), waits.get(job.pk, ""), written.get(job.pk), room
+            job,
+            counts.get(job.pk, {}),
+            rates.get(job.pk),
+            waits.get(job.pk, ""),
+            _with_silent(written.get(job.pk), merged.get(job.pk)),
+            room,
+            merged.get(job.pk, {}),
         )
         for job in jobs
     }
@@ -92,6 +103,34 @@ def _sums(ids: list[int]) -> Any:
             last=Max("last_row"),
         )
     )
+
+
+def _merged(ids: list[int]) -> dict[int, dict[str, int]]:
+    """Add up what merges came to, of the jobs that have any."""
+    words = ("inserted", "updated", "unchanged", "duplicates", "rejected")
+    sums = {f"rows_{word}": Sum(word) for word in words}
+    rows = BatchMerge.objects.filter(job_id__in=ids).order_by().values("job_id").annotate(**sums)
+    return {row["job_id"]: {word: row[f"rows_{word}"] for word in words} for row in rows}
+
+
+def _with_silent(written: int | None, merged: dict[str, int] | None) -> int | None:
+    """Add to the results written the rows that a merge did well, which have none."""
+    if written is None or merged is None:
+        return written
+    return written + merged["inserted"] + merged["updated"] + merged["unchanged"] - merged["duplicates"]
+
+
+def _merge_rates(ids: list[int]) -> dict[int, tuple[int, datetime | None]]:
+    """Count the rows merged within the last minute. Shape: as `_rates`."""
+    if not ids:
+        return {}
+    rows = (
+        BatchMerge.objects.filter(job_id__in=ids, written_at__gte=Now() - RATE_WINDOW)
+        .order_by()
+        .values("job_id")
+        .annotate(count=Sum(F("inserted") + F("updated") + F("unchanged") + F("rejected")), first=Min("written_at"))
+    )
+    return {row["job_id"]: (row["count"], row["first"]) for row in rows}
 
 
 def _rates(ids: list[int]) -> dict[int, tuple[int, datetime | None]]:
@@ -139,7 +178,13 @@ def _results_written(ids: list[int]) -> dict[int, int]:
 
 
 def _progress(
-    job: Job, sums: dict[str, Any], rate: tuple[int, datetime | None] | None, wait: str, written: int | None, room: bool
+    job: Job,
+    sums: dict[str, Any],
+    rate: tuple[int, datetime | None] | None,
+    wait: str,
+    written: int | None,
+    room: bool,
+    merged: dict[str, int],
 ) -> Progress:
     """Put one job's numbers together."""
     outcomes: dict[str, int] = {word: sums.get(f"rows_{word}") or 0 for word in OUTCOMES}
@@ -154,6 +199,7 @@ def _progress(
         seconds_left=_time_left(outcomes["unprocessed"], per_minute) if job.state == JobState.PROCESSING else None,
         waiting_reason=wait if room or job.state in FINAL_STATES else NO_ROOM,
         balance=_balance(job, sums, settled, written),
+        merged=merged,
     )
 
 

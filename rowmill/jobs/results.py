@@ -14,6 +14,7 @@ from django.db.models import Count, QuerySet
 from rowmill.contracts import OUTCOMES, Outcome, OutcomeWord, Row
 from rowmill.errors import ConfigError, InputError, NotFound, ObjectChanged
 from rowmill.jobs.checkpoint import answer_place
+from rowmill.jobs.silent import add_silent, silent_rows
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind
@@ -36,6 +37,7 @@ CURES: dict[str, str] = {
     "UNSUPPORTED": "This payer does not answer this kind of inquiry.",
     "RETRIES_EXHAUSTED": "The payer did not answer in time. Retry later: only these rows are asked again.",
     "BAD_RESPONSE": "The payer's answer could not be read. Retry later; if it stays, tell the payer.",
+    "AMBIGUOUS_KEY": "Give the row the ID of the one that is meant, then send the corrected rows.",
     "POISON_ROW": "Look at this row's cells, then retry.",
     "NOT_PROCESSED": "Retry: only the rows without a result are asked.",
 }
@@ -156,8 +158,9 @@ def _blocks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
 
 def _results_between(job: Job, first: int, last: int) -> dict[int, Outcome]:
     """Read the results of a range of rows."""
-    found = Result.objects.filter(job=job, row_number__range=(first, last))
-    return {result.row_number: open_result(job, result) for result in found.iterator(chunk_size=_PAGE_ROWS)}
+    written = Result.objects.filter(job=job, row_number__range=(first, last))
+    found = {result.row_number: open_result(job, result) for result in written.iterator(chunk_size=_PAGE_ROWS)}
+    return add_silent(job, range(first, last + 1), found)
 
 
 def open_result(job: Job, result: Result) -> Outcome:
@@ -196,10 +199,14 @@ def _chosen(job: Job, outcome: str, code: str, found: Collection[int] | None) ->
     everything = range(1, job.total_rows + 1)
     if outcome == UNPROCESSED:
         done = set(results.values_list("row_number", flat=True))
+        done.update(silent_rows(job, done))
         numbers: Sequence[int] = [number for number in everything if number not in done]
     elif outcome or code:
         filters = {key: value for key, value in (("outcome", outcome), ("code", code)) if value}
         numbers = list(results.filter(**filters).order_by("row_number").values_list("row_number", flat=True))
+        if outcome == "ok" and not code:
+            told = set(results.values_list("row_number", flat=True))
+            numbers = sorted({*numbers, *silent_rows(job, told)})
     else:
         numbers = everything
     if found is None:
@@ -216,6 +223,7 @@ def _lines_for(job: Job, table: Path, numbers: Sequence[int]) -> tuple[ResultLin
     options = {"iso_dates": job.org.iso_dates}
     rows = read_rows(table, job.upload.header, job.upload.mapping, min(numbers), max(numbers), only=set(numbers))
     found = {r.row_number: open_result(job, r) for r in Result.objects.filter(job=job, row_number__in=list(numbers))}
+    add_silent(job, numbers, found)
     return tuple(
         _as_line(row, found.get(row.number), kind.result_header, kind.result_cells(row, found.get(row.number), options))
         for row in rows

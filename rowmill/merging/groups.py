@@ -108,8 +108,8 @@ def _join(reader: Reader, name: str) -> str:
     """Say which of several values stands: as if the rows had been merged one after the other."""
     column, policy = quote_name(name), reader.plan.policy
     target = reader.plan.target
-    if name in {key for _, key in target.keys}:
-        return f"coalesce(any_value({column}) FILTER (n = winner), min({column}))"
+    if name == target.keys[0][1]:
+        return f"max({column})"  # it is the same in all rows that have it
     if policy in ("skip", "newest"):
         return f"any_value({column}) FILTER (n = winner)"
     last = policy == "update"

@@ -194,8 +194,11 @@ class Statements:
     def _joined_objects(self, name: str, *, staged_wins: bool) -> str:
         """Join two JSON objects, member by member."""
         staged = f"COALESCE(s.{name}, '{{}}')"
-        first, second = (f"c.{name}", staged) if staged_wins else (staged, f"c.{name}")
-        return f"({first} || {second})" if self.postgres else f"json_patch({first}, {second})"
+        if self.postgres:
+            return f"(c.{name} || {staged})" if staged_wins else f"({staged} || c.{name})"
+        # Texts are compared here: what is there already keeps its order.
+        over = staged if staged_wins else f"json_patch({staged}, c.{name})"
+        return f"json_patch(c.{name}, {over})"
 
     def _is_blank(self, name: str) -> str:
         blank = self._blank(name)
@@ -208,4 +211,3 @@ class Statements:
             empty = "'{}'" if field.default is dict else "'[]'"
             return f"{empty}::jsonb" if self.postgres else empty
         return "''" if isinstance(field, TextField) else "NULL"
-
