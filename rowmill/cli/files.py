@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -36,6 +37,7 @@ class SampleKind(StrEnum):
     """What `sample` makes."""
 
     claims = "claims"
+    contacts = "contacts"
 
 
 SheetOption = Annotated[
@@ -253,22 +255,36 @@ def sample(
     what: Annotated[SampleKind, typer.Argument(help="What to make.")],
     rows: Annotated[int, typer.Option(help="How many rows.", min=0)] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook.")] = Path(
-        "claims.csv"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The file to write: .csv, or .xlsx for a workbook; else claims.csv and the like."
+        ),
+    ] = None,
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
 ) -> None:
     """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
-    from rowmill.claims.sample import make_claims
-
+    make = _maker_of(what)
+    out = out or Path(f"{what.value}.csv")
     if out.suffix.lower() == ".xlsx":
         with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
-            plain = Path(folder) / "claims.csv"
-            counts = make_claims(rows, seed, plain, book)
+            plain = Path(folder) / "sample.csv"
+            counts = make(rows, seed, plain, book)
             _write_workbook(plain, out)
     else:
-        counts = make_claims(rows, seed, out, book)
+        counts = make(rows, seed, out, book)
     words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+
+
+def _maker_of(what: SampleKind) -> Callable[..., Counter[str]]:
+    """Give what makes such a sample."""
+    if what is SampleKind.claims:
+        from rowmill.claims.sample import make_claims
+
+        return make_claims
+    from rowmill.contacts.sample import make_contacts
+
+    return make_contacts

@@ -5,7 +5,6 @@ from __future__ import annotations
 from rowmill.contacts.headers import HEADERS
 from rowmill.contracts import Column
 from rowmill.merging.target import Target, TargetField
-from rowmill.models import Contact
 
 PHONES = (
     "first_phone",
@@ -101,7 +100,7 @@ COLUMNS: tuple[Column, ...] = tuple(
 )
 
 TARGET = Target(
-    model=Contact,
+    model_name="Contact",
     fields=(
         *(TargetField(name, clean) for name, _, clean, _, _ in FIELDS),
         TargetField("employees_most", "count-most", "employees", follows="employees"),

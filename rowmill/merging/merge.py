@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from rowmill.contracts import MergeCounts, Outcome
+from rowmill.contracts import JobInfo, MergeCounts, Outcome
 from rowmill.errors import Snooze
 from rowmill.faults import fault_point
 from rowmill.merging.batches import Prepared
@@ -19,11 +19,13 @@ BUSY = "Another import of this org writes the same rows."
 UNCLEAR_WORDS = "Several rows that are there already have this key, so nobody can tell which one is meant."
 
 
-def merge_batch(statements: Statements, prepared: Prepared) -> MergeCounts:
-    """Merge a prepared batch. Call it inside the transaction that marks the batch done.
+def merge_batch(job: JobInfo, prepared: Prepared) -> MergeCounts:
+    """Merge a prepared batch of a job. Call it inside the transaction that marks the batch done.
 
     Raises: Snooze where another import was quicker with the same new row; the transaction is then to be rolled back.
     """
+    job_id = Job.objects.values_list("pk", flat=True).get(public_id=job.id)
+    statements = Statements(prepared.plan, job.org_id, job_id, job.kind)
     with connection.cursor() as cursor:
         load_staged(cursor, statements, prepared)
         fault_point("staged")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from django.db.models import Field
+from django.apps import apps
 
-from rowmill.models import Merged
+if TYPE_CHECKING:
+    from django.db.models import Field
+
+    from rowmill.models import Merged
 
 Policy = Literal["update", "blanks", "skip", "newest"]
 POLICIES: dict[str, str] = {
@@ -39,7 +42,7 @@ class TargetField:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The table of a bulk kind.
+    """The table of a bulk kind. `model_name` is that of a model on the base `Merged`: a kind is read without a database too.
 
     `keys`: up to two pairs of a letter and a field; the first that a row has filled names the row. Only the first is
     unique: a row that has the second alone belongs to the one thing that has it, if there is just one.
@@ -47,12 +50,18 @@ class Target:
     `newest_by`: the field by which the newer one is told.
     """
 
-    model: type[Merged]
+    model_name: str
     fields: tuple[TargetField, ...]
     keys: tuple[tuple[str, str], ...]
     gathered: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     extra: str = "extra"
     newest_by: str = ""
+
+    @property
+    def model(self) -> type[Merged]:
+        """Give the model."""
+        found: type[Merged] = apps.get_model("rowmill", self.model_name)
+        return found
 
     @property
     def table(self) -> str:
