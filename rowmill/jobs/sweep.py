@@ -17,6 +17,7 @@ from rowmill.doorbell import INTERACTIVE, LANES, ring
 from rowmill.faults import fault_point
 from rowmill.jobs.arrive import continue_completing, judge_claimed, submit_intended
 from rowmill.jobs.settle import close_waiting, settle_job
+from rowmill.merging.undo import drop_old_rows
 from rowmill.models import (
     LIVE_STATES,
     Batch,
@@ -61,6 +62,7 @@ def sweep(*, large_too: bool = True) -> None:
     purge_due_uploads()
     tidy_bytes()
     prune_workers()
+    drop_old_rows()
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
             ring(lane)

@@ -125,6 +125,13 @@ def _lock(cursor: Any, statements: Statements) -> None:
     cursor.execute(f"SELECT {word}(%s, %s)", [_GATE, statements.org_id % 2**31])
 
 
+def hold_table_alone(org_id: int) -> None:
+    """Keep every merge of an org out until this transaction ends."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_GATE, org_id % 2**31])
+
+
 def _has_rows(cursor: Any, sql: str) -> bool:
     """Tell whether a query gives a row."""
     cursor.execute(sql.replace("%%", "%"))

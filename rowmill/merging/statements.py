@@ -154,6 +154,16 @@ class Statements:
             "ON CONFLICT (org_id, match_key) DO NOTHING"
         )
 
+    def differences(self, most: int) -> str:
+        """Give the first rows that would change: id, row number, every column as it is, every column as it would be."""
+        before = ", ".join(f"c.{name}" for name in self.plan.columns)
+        after = ", ".join(self._merged(name) for name in self.plan.columns)
+        return (
+            f"SELECT c.id, s.row_number, {before}, {after} FROM {FOUND} AS f "
+            f"JOIN {STAGED} AS s ON s.row_number = f.row_number JOIN {self.table} AS c ON c.id = f.id "
+            f"WHERE f.differs ORDER BY s.row_number LIMIT {int(most)}"
+        )
+
     def differs(self) -> str:
         """Give the condition for a row of the table that a staged row would change."""
         if self.plan.policy == "skip":

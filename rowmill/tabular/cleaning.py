@@ -74,9 +74,8 @@ def _least(pattern: str, plain: str, kind: str, number: int, scale: int) -> str:
 def _most(pattern: str, kind: str, number: int, scale: int) -> str:
     """Give the upper end of a range, NULL where there is none."""
     value = _scaled("{column}", pattern, number, scale)
-    plain = "regexp_full_match({column}, '\\d*')"
     return (
-        f"CASE WHEN {plain} OR NOT regexp_full_match({{column}}, '{pattern}') "
+        f"CASE WHEN NOT contains({{column}}, '-') AND NOT regexp_matches({{column}}, '\u2013|\u2014|to') OR NOT regexp_full_match({{column}}, '{pattern}') "
         f"OR regexp_extract({{column}}, '{pattern}', {number}) = '' THEN NULL ELSE try_cast({value} AS {kind}) END"
     )
 
@@ -107,6 +106,9 @@ def _day(cell: str) -> str:
     return f"CASE WHEN {cell} = '' THEN NULL{cases} END"
 
 
+_ISO_MOMENT = "[12]\\d{3}-\\d{2}-\\d{2}(?:[T ]\\d{2}:\\d{2}:\\d{2})?Z?"
+
+
 def _moment() -> str:
     """Give the point in time of a cell in UTC; one that names no zone is taken for UTC."""
     part = [f"regexp_extract({{column}}, '{_WITH_CLOCK}', {group})" for group in range(5)]
@@ -121,16 +123,28 @@ def _moment() -> str:
         f"(try_cast({part[4]}[2:3] AS INTEGER) * 60 + try_cast({part[4]}[-2:] AS INTEGER)) ELSE 0 END"
     )
     return (
-        f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{_WITH_CLOCK}') "
+        f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{_ISO_MOMENT}') "
+        "THEN try_cast(rtrim({column}, 'Z') AS TIMESTAMP) "
+        f"WHEN regexp_full_match({{column}}, '{_WITH_CLOCK}') "
         f"THEN ({_day(part[1])}) + {since} - to_minutes({minutes}) ELSE {_day('{column}')} END"
     )
 
 
 _FILLED = "nullif({column}, '')"
 _SPLIT = "string_split(replace(replace(replace({column}, ';', ','), '|', ','), E'\\n', ','), ',')"
+_EXTENSION = "regexp_replace({column}, '(?i)\\s*(?:x|ext\\.?|extension|#)\\s*\\d{1,6}$', '')"
+_BARE = "replace(" * 6 + "{column}" + "".join(f", '{sign}', '')" for sign in " -()./")
+# Most numbers have plain decoration, and taking off a few signs is cheaper than a pattern or a translation.
 _DIGITS = (
-    "translate(regexp_replace({column}, '(?i)\\s*(?:x|ext\\.?|extension|#)\\s*\\d{1,6}$', ''), "
-    "'()- ./\u2013\u2011\u00a0', '')"
+    f"CASE WHEN regexp_full_match({{column}}, '[+0-9 ()./-]+') THEN {_BARE} "
+    f"ELSE translate({_EXTENSION}, '()- ./\u2013\u2011\u00a0', '') END"
+)
+# A list of one, so that the digits are worked out once and looked at several times.
+_PHONE = (
+    f"CASE WHEN {{column}} = '' THEN NULL ELSE list_transform([{_DIGITS}], lambda d: "
+    "CASE WHEN NOT regexp_full_match(d, '\\+?\\d{7,15}') THEN NULL WHEN d[1] = '+' THEN d "
+    "WHEN d[1:2] = '00' THEN '+' || d[3:] WHEN length(d) = 10 AND d >= '2' THEN '+1' || d "
+    "WHEN length(d) = 11 AND d[1] = '1' AND d[2] >= '2' THEN '+' || d ELSE d END)[1] END"
 )
 _TRUE = "'true', 'yes', 'y', 't', '1', 'x', 'on'"
 _FALSE = "'false', 'no', 'n', 'f', '0', 'off'"
@@ -194,12 +208,7 @@ CLEANERS: dict[str, Cleaner] = {
             "phone-digits",
             "A phone number without its decoration; ten digits are taken for North American.",
             "VARCHAR",
-            "CASE WHEN {column} = '' THEN NULL "
-            f"WHEN regexp_full_match({_DIGITS}, '\\+\\d{{7,15}}') THEN {_DIGITS} "
-            f"WHEN regexp_full_match({_DIGITS}, '00[1-9]\\d{{6,14}}') THEN '+' || {_DIGITS}[3:] "
-            f"WHEN regexp_full_match({_DIGITS}, '[2-9]\\d{{9}}') THEN '+1' || {_DIGITS} "
-            f"WHEN regexp_full_match({_DIGITS}, '1[2-9]\\d{{9}}') THEN '+' || {_DIGITS} "
-            f"WHEN regexp_full_match({_DIGITS}, '\\d{{7,15}}') THEN {_DIGITS} END",
+            _PHONE,
         ),
     )
 }

@@ -1,0 +1,152 @@
+"""Before an import: what it would do, from a real comparison with the table, and nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from rowmill.contracts import Outcome, TableSource
+from rowmill.merging.batches import Prepared, connect_duck, prepare_batch
+from rowmill.merging.groups import Groups, drop_groups, find_groups
+from rowmill.merging.merge import load_staged, passes, settle_keys
+from rowmill.merging.reader import Reader, make_reader
+from rowmill.merging.statements import FOUND, STAGED, Statements
+from rowmill.models import Upload
+from rowmill.registry import get_kind
+from rowmill.uploads.places import hold_table
+
+STRETCH_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One row of the table that would change: which, by which row of the file, and each column before and after."""
+
+    target_id: int
+    row: int
+    changes: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(slots=True)
+class Effect:
+    """What an import would do. Units: rows; inserted + updated + unchanged + rejected = all.
+
+    `duplicates` of the unchanged ones give way to another row of the file; `conflicts` of the rejected ones cannot be placed.
+    `causes`: how many rows each cause rejects, by its sentence. `examples` are the first rows that would change.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    conflicts: int = 0
+    causes: Counter[str] = field(default_factory=Counter)
+    examples: list[Difference] = field(default_factory=list)
+
+    @property
+    def share_changed(self) -> float:
+        """Give the share of the rows that would change something that is there already."""
+        rows = self.inserted + self.updated + self.unchanged + self.rejected
+        return self.updated / rows if rows else 0.0
+
+
+def preview_import(
+    upload: Upload, options: Mapping[str, Any], *, examples: int = 20, on_progress: Callable[[int], None] | None = None
+) -> Effect:
+    """Compare every row of a READY upload of a bulk kind with the table. Nothing is written.
+
+    `on_progress` hears the rows compared so far. Raises: FileNotFoundError, ObjectChanged, ConfigError for an option.
+    Cost: about that of the import itself; memory as for one batch.
+    """
+    kind: Any = get_kind(upload.kind)
+    effect, scratch = Effect(), settings.SCRATCH_DIR
+    with hold_table(upload) as path:
+        checked = dict(upload.mapping) == dict(upload.inspection.get("mapping") or {})
+        source = TableSource(path, tuple(upload.header), dict(upload.mapping), checked)
+        reader = make_reader(kind.target, kind, source, options)
+        name = _name(upload, options)
+        try:
+            groups = find_groups(reader, scratch, name, connect_duck(scratch))
+            for first in range(1, upload.row_count + 1, STRETCH_ROWS):
+                last = min(upload.row_count, first + STRETCH_ROWS - 1)
+                _compare(upload, reader, groups, (first, last), effect, examples)
+                if on_progress is not None:
+                    on_progress(last)
+        finally:
+            drop_groups(scratch, name)
+    return effect
+
+
+def _name(upload: Upload, options: Mapping[str, Any]) -> str:
+    """Name the files in scratch by what they depend on."""
+    depends = json.dumps([str(upload.public_id), dict(upload.mapping), dict(options)], sort_keys=True, default=str)
+    return f"groups-preview-{hashlib.sha256(depends.encode()).hexdigest()[:32]}"
+
+
+def _compare(
+    upload: Upload, reader: Reader, groups: Groups, rows: tuple[int, int], effect: Effect, examples: int
+) -> None:
+    """Compare a stretch of rows."""
+    statements = Statements(reader.plan, upload.org_id, 0, upload.kind)
+    with prepare_batch(reader, groups, *rows, settings.SCRATCH_DIR) as prepared, transaction.atomic():
+        with connection.cursor() as cursor:
+            load_staged(cursor, statements, prepared)
+            outcomes = settle_keys(cursor, statements)
+            _count(effect, prepared, outcomes)
+            for which in passes(cursor):
+                cursor.execute(statements.find(which))
+            _count_found(cursor, effect)
+            if len(effect.examples) < examples:
+                effect.examples += _differences(cursor, statements, examples - len(effect.examples))
+            for sql in statements.unstage():
+                cursor.execute(sql)
+        transaction.set_rollback(True)
+
+
+def _count(effect: Effect, prepared: Prepared, outcomes: list[Outcome]) -> None:
+    """Count the rows that are not merged."""
+    rejected = [one for one in (*prepared.outcomes, *outcomes) if one.outcome == "rejected"]
+    effect.duplicates += prepared.duplicates
+    effect.unchanged += prepared.duplicates
+    effect.rejected += len(rejected)
+    effect.conflicts += sum(one.code == "AMBIGUOUS_KEY" for one in rejected)
+    effect.causes.update(reason for one in rejected for reason in one.message.split("; "))
+
+
+def _count_found(cursor: Any, effect: Effect) -> None:
+    """Count what would be inserted, updated, left."""
+    cursor.execute(f"SELECT (SELECT count(*) FROM {STAGED}), count(*), count(*) FILTER (WHERE differs) FROM {FOUND}")
+    staged, found, differing = cursor.fetchone()
+    effect.inserted += staged - found
+    effect.updated += differing
+    effect.unchanged += found - differing
+
+
+def _differences(cursor: Any, statements: Statements, most: int) -> list[Difference]:
+    """Give the first rows that would change, with what changes."""
+    names = statements.plan.columns
+    cursor.execute(statements.differences(most))
+    found = []
+    for target_id, row, *values in cursor.fetchall():
+        pairs = zip(names, values[: len(names)], values[len(names) :], strict=True)
+        changes = {name: (_plain(before), _plain(after)) for name, before, after in pairs if before != after}
+        found.append(Difference(target_id, row, changes))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Give JSON columns as what they hold; the driver gives them as text."""
+    if isinstance(value, str) and value[:1] in "[{" and value[-1:] in "]}":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
