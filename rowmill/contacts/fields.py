@@ -42,7 +42,7 @@ FIELDS: tuple[tuple[str, str, str, str, str], ...] = (
     ("work_direct_phone", "Direct phone", "text", "phone-written", "The direct line at work."),
     ("home_phone", "Home phone", "text", "phone-written", "The phone at home."),
     ("mobile_phone", "Mobile phone", "text", "phone-written", "The mobile phone."),
-    ("corporate_phone", "Corporate phone", "text", "phone-written", "The switchboard of the company, as the person's record has it."),
+    ("corporate_phone", "Corporate phone", "text", "phone-written", "The company's switchboard, in the person's record."),
     ("other_phone", "Other phone", "text", "phone-written", "Any other phone."),
     ("company", "Company", "text", "", "The company's name."),
     ("company_name_for_emails", "Company name for e-mails", "text", "", "The company's name as one says it in a letter."),

@@ -145,7 +145,7 @@ def _hundred(dice: Random, first: int, last: int) -> Iterator[tuple[list[str], B
     bad, again = set(special[:BAD]), special[BAD:]
     # Of two rows about the same contact the later one stands for both.
     pairs = [sorted(again[i : i + 2]) for i in range(0, len(again) - 1, 2)]
-    twin = {early: late for early, late in pairs}
+    twin = {pair[0]: pair[1] for pair in pairs}
     kept: dict[int, list[str]] = {}
     for row in rows:
         early = next((e for e, late in pairs if late == row), None)

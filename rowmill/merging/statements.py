@@ -108,7 +108,8 @@ class Statements:
         lock = " FOR NO KEY UPDATE OF c" if self.postgres else ""
         return (
             f"INSERT INTO {FOUND} (row_number, id, differs) SELECT s.row_number, c.id, {self.differs()} "
-            f"FROM {STAGED} AS s JOIN {self.table} AS c ON c.org_id = {self.org_id} AND c.match_key = COALESCE(s.seek_key, s.match_key) "
+            f"FROM {STAGED} AS s JOIN {self.table} AS c "
+            f"ON c.org_id = {self.org_id} AND c.match_key = COALESCE(s.seek_key, s.match_key) "
             f"WHERE {which}{lock}"
         )
 

@@ -74,8 +74,9 @@ def _least(pattern: str, plain: str, kind: str, number: int, scale: int) -> str:
 def _most(pattern: str, kind: str, number: int, scale: int) -> str:
     """Give the upper end of a range, NULL where there is none."""
     value = _scaled("{column}", pattern, number, scale)
+    single = "NOT contains({column}, '-') AND NOT regexp_matches({column}, '\u2013|\u2014|to')"
     return (
-        f"CASE WHEN NOT contains({{column}}, '-') AND NOT regexp_matches({{column}}, '\u2013|\u2014|to') OR NOT regexp_full_match({{column}}, '{pattern}') "
+        f"CASE WHEN ({single}) OR NOT regexp_full_match({{column}}, '{pattern}') "
         f"OR regexp_extract({{column}}, '{pattern}', {number}) = '' THEN NULL ELSE try_cast({value} AS {kind}) END"
     )
 

@@ -28,6 +28,7 @@ from rowmill.tabular.child import inspect_in_child
 from rowmill.uploads.places import get_storage, hold_original, original_key, publish_original, publish_table
 from rowmill.uploads.purge import purge_upload
 from rowmill.uploads.receive import inspect_lease
+from rowmill.uploads.remembered import mapped_as_before
 
 log = structlog.get_logger("rowmill.uploads")
 REFUSED_KEPT = timedelta(hours=24)
@@ -199,7 +200,7 @@ def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]
     changed = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
         state=UploadState.READY if sound else UploadState.REJECTED,
         header=storable(inspection.header),
-        mapping=storable(dict(inspection.mapping)),
+        **storable(mapped_as_before(upload, inspection.header, inspection.mapping)),
         inspection=storable(facts),
         row_count=inspection.row_count,
         checked_at=timezone.now(),

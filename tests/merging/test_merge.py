@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from django.db.models import Sum
 
 from rowmill.jobs.progress import read_progress
 from rowmill.models import BatchMerge, Contact, Result
@@ -15,9 +16,11 @@ pytestmark = pytest.mark.django_db
 HEADER = ("Contact ID", "First Name", "Last Name", "Email", "Company", "# Employees", "Annual Revenue")
 
 
+COUNTS = ("inserted", "updated", "unchanged", "duplicates", "rejected")
+
+
 def counts(job) -> dict[str, int]:
-    found = BatchMerge.objects.filter(job=job).values_list("inserted", "updated", "unchanged", "duplicates", "rejected")
-    return dict(zip(("inserted", "updated", "unchanged", "duplicates", "rejected"), map(sum, zip(*found)), strict=True))
+    return BatchMerge.objects.filter(job=job).aggregate(**{word: Sum(word) for word in COUNTS})
 
 
 def test_rows_become_contacts(import_rows, people):

@@ -1,0 +1,200 @@
+"""Which column of a file is which field: by name, by alias, by likeness; as a person set it; remembered for the next file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import duckdb
+from django.db import transaction
+from django.utils import timezone
+
+from rowmill import audit
+from rowmill.contracts import Column
+from rowmill.errors import InputError, StateError
+from rowmill.models import ColumnMapping, Upload, UploadState
+from rowmill.orgs import Caller
+from rowmill.registry import get_kind
+from rowmill.tabular.header import fold
+from rowmill.tabular.load import quote_text
+from rowmill.tabular.rows import name_columns
+from rowmill.uploads.places import hold_table
+from rowmill.uploads.remembered import find_remembered, hash_header
+
+How = Literal["name", "alias", "likeness", "remembered", "hand", ""]
+LIKE_ENOUGH = 0.82
+_SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What one column of the file is taken for. Units: `place` 1-based; `confidence` 0 to 1.
+
+    `field` is "" for a column that no field is taken for: it is kept as extra, or not imported where `ignored`.
+    `filled` is the share of rows with something in it; `samples` are a few cells, for those who may see the file.
+    """
+
+    place: int
+    header: str
+    field: str = ""
+    how: How = ""
+    confidence: float = 0.0
+    ignored: bool = False
+    filled: float | None = None
+    samples: tuple[str, ...] = ()
+
+
+def match_columns(header: Sequence[str], columns: Sequence[Column]) -> list[Match]:
+    """Match each column of a file to at most one field: by exact name, then by alias, then by likeness."""
+    names = name_columns(header)
+    found: dict[int, tuple[str, How, float]] = {}
+    taken: set[str] = set()
+    for column in columns:
+        for n, spelling in enumerate((column.name, *column.aliases)):
+            places = [i for i, cell in enumerate(header, 1) if fold(cell) == fold(spelling) and i not in found]
+            if places:
+                found[places[0]] = (column.name, "alias" if n else "name", 0.95 if n else 1.0)
+                taken.add(column.name)
+                break
+    for place, name, likeness in _likely(header, columns, set(found), taken):
+        if place not in found and name not in taken:
+            found[place] = (name, "likeness", round(likeness, 2))
+            taken.add(name)
+    return [Match(place, name, *found.get(place, ("", "", 0.0))) for place, name in enumerate(names, 1)]
+
+
+def _likely(
+    header: Sequence[str], columns: Sequence[Column], mapped: Collection[int], taken: Collection[str]
+) -> list[tuple[int, str, float]]:
+    """Give what is alike, best first. Shape: (place, field, likeness)."""
+    spellings = [(fold(s), c.name) for c in columns if c.name not in taken for s in (c.name, *c.aliases)]
+    found = []
+    for place, cell in enumerate(header, 1):
+        if place in mapped or len(fold(cell)) < 4:
+            continue
+        for spelling, name in spellings:
+            matcher = difflib.SequenceMatcher(None, fold(cell), spelling)
+            if matcher.quick_ratio() >= LIKE_ENOUGH and (ratio := matcher.ratio()) >= LIKE_ENOUGH:
+                found.append((place, name, ratio))
+    return sorted(found, key=lambda one: (-one[2], one[0], one[1]))
+
+
+def suggest_mapping(upload: Upload) -> list[Match]:
+    """Give the mapping of an upload: as the org left it for this header, else as it is found. Not saved."""
+    matches = match_columns(upload.header, get_kind(upload.kind).columns)
+    kept = find_remembered(upload, upload.header)
+    if kept is None:
+        return matches
+    return _with(matches, kept.mapping, kept.ignored, "remembered")
+
+
+def current_mapping(upload: Upload) -> list[Match]:
+    """Give the mapping that an import of the upload would use, with how each came about."""
+    matches = match_columns(upload.header, get_kind(upload.kind).columns)
+    by_place = {match.place: match for match in matches}
+    how: How = "remembered" if find_remembered(upload, upload.header) is not None else "hand"
+    told = _with(matches, upload.mapping, _ignored(upload), how)
+    return [by_place[m.place] if (m.field and by_place[m.place].field == m.field) else m for m in told]
+
+
+def _with(matches: Sequence[Match], mapping: Mapping[str, int], ignored: Collection[int], how: How) -> list[Match]:
+    """Give the columns of a file under a given mapping."""
+    fields = {place: name for name, place in mapping.items()}
+    return [
+        Match(
+            match.place,
+            match.header,
+            fields.get(match.place, ""),
+            how if match.place in fields else "",
+            1.0 if match.place in fields else 0.0,
+            match.place in ignored and match.place not in fields,
+        )
+        for match in matches
+    ]
+
+
+def save_mapping(
+    caller: Caller, upload: Upload, mapping: Mapping[str, int], ignored: Collection[int] = (), *, remember: bool = True
+) -> list[Match]:
+    """Set which columns of a READY upload are which fields, before its job is made; remember it for the org.
+
+    `mapping`: field -> place, 1-based; `ignored`: places that are not imported, neither as extra.
+    Raises: NotAllowed; StateError once a job uses the upload; InputError bad_mapping.
+    """
+    caller.need_write()
+    _check(upload, mapping, ignored)
+    with transaction.atomic():
+        held = Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)
+        if held.state != UploadState.READY or held.jobs.exists():
+            raise StateError("The columns of this file cannot be changed any more: a job uses it, or it is not ready.")
+        held.mapping = dict(mapping)
+        held.intent = {**(held.intent or {}), "ignored": sorted(ignored)} if held.intent is not None else None
+        held.save(update_fields=["mapping", "intent"])
+        if remember:
+            ColumnMapping.objects.update_or_create(
+                org=caller.org,
+                kind=held.kind,
+                header_hash=hash_header(held.header),
+                defaults={
+                    "mapping": dict(mapping),
+                    "ignored": sorted(ignored),
+                    "saved_by": caller.user,
+                    "saved_at": timezone.now(),
+                },
+            )
+        audit.record(caller.org, caller.user, "upload.mapping", "upload", held.public_id, columns=len(mapping))
+    upload.refresh_from_db()
+    return current_mapping(upload)
+
+
+def _check(upload: Upload, mapping: Mapping[str, int], ignored: Collection[int]) -> None:
+    """Raises: InputError."""
+    names = {column.name for column in get_kind(upload.kind).columns}
+    places = range(1, len(upload.header) + 1)
+    if unknown := set(mapping) - names:
+        raise InputError(f"There is no field called {sorted(unknown)[0][:60]!r}.", code="bad_mapping")
+    if len(set(mapping.values())) < len(mapping):
+        raise InputError(
+            "Two fields cannot be the same column. Choose another one for one of them.", code="bad_mapping"
+        )
+    if any(place not in places for place in (*mapping.values(), *ignored)):
+        raise InputError(f"A column is a number from 1 to {len(places)}.", code="bad_mapping")
+
+
+def _ignored(upload: Upload) -> frozenset[int]:
+    """Give the places that are not imported."""
+    if upload.intent is not None:
+        return frozenset(int(place) for place in upload.intent.get("ignored") or ())
+    kept = find_remembered(upload, upload.header)
+    return frozenset(kept.ignored if kept is not None else ())
+
+
+def with_samples(upload: Upload, matches: Sequence[Match]) -> list[Match]:
+    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file."""
+    with hold_table(upload) as path:
+        source = f"read_parquet({quote_text(str(path))})"
+        con = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
+        try:
+            counts = ", ".join(f"count_if(trim(c{m.place}) <> '')" for m in matches)
+            rows, *filled = con.execute(f"SELECT count(*), {counts} FROM {source}").fetchall()[0]
+            first = con.execute(f"SELECT * FROM {source} WHERE row_number <= 200 ORDER BY row_number").fetchall()
+        finally:
+            con.close()
+    return [_sampled(match, count / rows if rows else 0.0, first) for match, count in zip(matches, filled, strict=True)]
+
+
+def _sampled(match: Match, filled: float, rows: Sequence[tuple[Any, ...]]) -> Match:
+    """Add one column's share and its first different cells."""
+    cells = dict.fromkeys(str(row[match.place + 1]).strip()[:80] for row in rows if str(row[match.place + 1]).strip())
+    return Match(
+        match.place,
+        match.header,
+        match.field,
+        match.how,
+        match.confidence,
+        match.ignored,
+        round(filled, 4),
+        tuple(cells)[:_SAMPLES],
+    )
