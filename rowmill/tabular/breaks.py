@@ -100,3 +100,12 @@ class Breaks:
             return starts
         wanted = np.array([WORDING[code].severity == severity for code in self._codes], np.bool_)
         return starts[wanted[np.frombuffer(self._code, np.uint16)]] if len(self) else starts
+
+    def by_code(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Give the indices of the entries of each code, in the order of the file."""
+        codes = np.frombuffer(self._code, np.uint16) if len(self) else np.empty(0, np.uint16)
+        return {code: np.flatnonzero(codes == number) for number, code in enumerate(self._codes)}
+
+    def lines(self) -> npt.NDArray[np.int64]:
+        """Give the physical line of each entry."""
+        return np.frombuffer(self._line, np.int64) if len(self) else np.empty(0, np.int64)

@@ -17,6 +17,7 @@ from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspecti
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
@@ -96,7 +97,10 @@ def open_table(
     try:
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         reading = attempt.judge()
-        reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
+        reading.columns = columns
+        causes = find_causes(reading)
+        seconds = round(time.perf_counter() - begun, 4)
+        reading.inspection = replace(reading.inspection, causes=causes, seconds=seconds)
         yield reading
     finally:
         if attempt is not None and attempt.con is not None:
