@@ -20,6 +20,7 @@ from rowmill.tabular.beside import Digest, Loader
 from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
+from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.faults import Profile
@@ -98,9 +99,8 @@ def open_table(
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         reading = attempt.judge()
         reading.columns = columns
-        causes = find_causes(reading)
-        seconds = round(time.perf_counter() - begun, 4)
-        reading.inspection = replace(reading.inspection, causes=causes, seconds=seconds)
+        found = replace(reading.inspection, causes=find_causes(reading))
+        reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
         if attempt is not None and attempt.con is not None:
@@ -306,9 +306,11 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
-        return Reading(
+        reading = Reading(
             inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
         )
+        reading.inspection = replace(inspection, damage=draw_map(reading))
+        return reading
 
     def _scan(
         self,
