@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from rowmill.contracts import Cause, Finding
+from rowmill.contracts import Cause, Column, Finding
 from rowmill.tabular.cause_cells import find_cell_cause
 from rowmill.tabular.causes_words import say_cause
 from rowmill.tabular.mend_header import has_surplus_name, near_names, repair_header
@@ -19,7 +19,15 @@ from rowmill.tabular.wording import WORDING
 
 # Codes that are one cause wherever they stand: the column only tells the first place.
 _MERGED = {"mixed-encodings": "bad-encoding"}
-_BY_COLUMN = ("column-missing", "column-doubled", "header-empty", "header-doubled", "odd-value", "error-cell", "long-number")
+_BY_COLUMN = (
+    "column-missing",
+    "column-doubled",
+    "header-empty",
+    "header-doubled",
+    "odd-value",
+    "error-cell",
+    "long-number",
+)
 _OTHER_NAMES = {44: "commas", 59: "semicolons", 9: "tabs", 124: "bars"}
 _SWALLOWED = re.compile(r"([\d,]+) rows? after it")
 
@@ -37,8 +45,8 @@ class _Group:
         return sum(finding.count for finding in self.findings)
 
 
-def find_causes(reading: Reading) -> tuple[Cause, ...]:
-    """Give the root causes behind the findings of a file, errors first, the biggest first.
+def find_causes(reading: Reading, columns: Sequence[Column] = ()) -> tuple[Cause, ...]:
+    """Give the root causes behind the findings of a file, errors first, the biggest first. `columns` are the kind's.
 
     Cost: nothing where there are no findings; else a look at up to 2,000 places of each code, and one pass over each
     column with bad cells that look like dates.
@@ -54,7 +62,7 @@ def find_causes(reading: Reading) -> tuple[Cause, ...]:
     else:
         with open_text(layout) as file:
             for group in groups:
-                causes += _explain(group, reading, layout, file)
+                causes += _explain(group, reading, columns, layout, file)
     return tuple(sorted(causes, key=lambda c: (c.severity != "error", -c.count)))
 
 
@@ -70,7 +78,9 @@ def _group(findings: Iterable[Finding]) -> Iterator[_Group]:
     return iter(groups.values())
 
 
-def _explain(group: _Group, reading: Reading, layout: Layout, file: BinaryIO) -> Iterator[Cause]:
+def _explain(
+    group: _Group, reading: Reading, columns: Sequence[Column], layout: Layout, file: BinaryIO
+) -> Iterator[Cause]:
     """Give the cause of a group; several where different mends clear parts of it."""
     codes = {finding.code for finding in group.findings} | {group.code}
     if group.code == "lone-cr" and not any(layout.spread(code, 1) for code in codes):
@@ -79,7 +89,7 @@ def _explain(group: _Group, reading: Reading, layout: Layout, file: BinaryIO) ->
     indices = sorted(i for code in codes for i in layout.spread(code))
     if group.code not in WORDING or group.code == "odd-value":
         yield find_cell_cause(group.findings, group.count, reading)
-    elif cause := _explain_header(group, reading, layout):
+    elif cause := _explain_header(group, reading, columns, layout):
         yield cause
     elif not indices:
         yield _plain(group)
@@ -87,11 +97,11 @@ def _explain(group: _Group, reading: Reading, layout: Layout, file: BinaryIO) ->
         yield from _explain_breaks(group, indices, sum(len(layout.groups.get(c, ())) for c in codes), layout, file)
 
 
-def _explain_header(group: _Group, reading: Reading, layout: Layout) -> Cause | None:
+def _explain_header(group: _Group, reading: Reading, columns: Sequence[Column], layout: Layout) -> Cause | None:
     """Give the cause of what is wrong with the header or with the file as a whole; None for other findings."""
     code = group.code
     if code == "column-missing":
-        return _plain(group, _near_name(group.findings[0], reading))
+        return _plain(group, _near_name(group.findings[0], reading.inspection.header, columns))
     if code == "header-broken":
         repairs = repair_header(layout) if layout.head.fault is not None else []
         return _plain(group, repairs[0][0] if repairs else "")
@@ -109,9 +119,9 @@ def _explain_header(group: _Group, reading: Reading, layout: Layout) -> Cause | 
     return None
 
 
-def _near_name(finding: Finding, reading: Reading) -> str:
+def _near_name(finding: Finding, header: Sequence[str], columns: Sequence[Column]) -> str:
     """Give the mend for a missing column whose name stands there in a near spelling, "" for none."""
-    for name in near_names(reading.inspection.header, reading.columns):
+    for name in near_names(header, columns):
         if finding.message == WORDING["column-missing"].message.format(
             place=finding.message.partition(":")[0], needed=name, nearest=finding.message.partition(" is missing.")[2]
         ):

@@ -95,7 +95,10 @@ CAUSES: dict[str, tuple[str, str]] = {
     ),
     "blank-line": ("Line {line} is blank.", "{count} lines are blank, the first is line {line}."),
     "preamble": ("Line {line} stands above the header.", "{count} lines stand above the header."),
-    "footer": ("Line {line} is a footer below the table.", "{count} lines below the table are no rows, from line {line} on."),
+    "footer": (
+        "Line {line} is a footer below the table.",
+        "{count} lines below the table are no rows, from line {line} on.",
+    ),
     "repeated-header": (
         "Line {line} repeats the header: two files were joined.",
         "{count} lines repeat the header: files were joined; the first is line {line}.",

@@ -222,9 +222,7 @@ def _nearest(column: Column, names: Sequence[str], taken: set[int]) -> str:
     return f' Nearest found: "{near[1].strip()[:60]}" (column {near[0]}).' if near else ""
 
 
-def find_nearest(
-    column: Column, names: Sequence[str], taken: set[int], cutoff: float = 0.6
-) -> tuple[int, str] | None:
+def find_nearest(column: Column, names: Sequence[str], taken: set[int], cutoff: float = 0.6) -> tuple[int, str] | None:
     """Give (1-based place, name) of the header cell that comes nearest to a missing column, None where none is near."""
     free = {fold(n): (i, n) for i, n in enumerate(names, 1) if i not in taken and n.strip()}
     wanted = [fold(s) for s in (column.name, *column.aliases)]

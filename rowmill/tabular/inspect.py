@@ -98,8 +98,7 @@ def open_table(
     try:
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         reading = attempt.judge()
-        reading.columns = columns
-        found = replace(reading.inspection, causes=find_causes(reading))
+        found = replace(reading.inspection, causes=find_causes(reading, columns))
         reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:

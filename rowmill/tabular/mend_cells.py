@@ -128,7 +128,7 @@ def find_forms(con: duckdb.DuckDBPyConnection, rows_sql: str, place: int) -> Fou
 
 def as_iso(forms: tuple[Form, ...], place: int) -> str:
     """Give the SQL of a column's cell with its dates written as year-month-day."""
-    read = ", ".join(form.as_date.format(cell=f"c{place}") for form in forms)
+    read = ", ".join(form.as_date(f"c{place}") for form in forms)
     return f"coalesce(strftime(coalesce({read}), '%Y-%m-%d'), c{place})"
 
 

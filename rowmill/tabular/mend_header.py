@@ -52,7 +52,9 @@ def has_surplus_name(layout: Layout) -> bool:
     body, _ = split_newline(layout.head_raw)
     record = layout.head
     surplus = record.fault is None and len(record.fields) == layout.table.width + 1
-    return surplus and record.fields[-1][0] == record.fields[-1][1] and is_row(body[:-1], layout.shape, layout.table.width)
+    return (
+        surplus and record.fields[-1][0] == record.fields[-1][1] and is_row(body[:-1], layout.shape, layout.table.width)
+    )
 
 
 def near_names(names: Sequence[str], columns: Sequence[Column]) -> Mapping[str, int]:

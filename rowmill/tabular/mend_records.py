@@ -237,7 +237,8 @@ def _mend_row(raw: bytes, table: Table, chosen: Collection[str] | None) -> list[
     if newline:
         body, newline = step("newlines", body, shape.newline)
     body, newline = step("control-z", body.replace(b"\x1a", b""), newline)
-    if b"\xe2\x80" in body and any(is_row(text := plain_quotes(body, shape), shape, width) for width in widths):
+    text = plain_quotes(body, shape) if b"\xe2\x80" in body else body
+    if text != body and any(is_row(text, shape, width) for width in widths):
         body, newline = step("typographic-quotes", text, newline)
     record, slug = read_record(body, 0, shape, final=True), "quote-cells"
     if record.fault is None and record.end < len(body):

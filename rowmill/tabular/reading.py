@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from rowmill.contracts import Column, Inspection
+from rowmill.contracts import Inspection
 from rowmill.tabular import load
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
@@ -36,7 +36,7 @@ class Reading:
     `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_path` is the text
     that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
     temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
-    rows hold even where others are broken. `columns` are the kind's.
+    rows hold even where others are broken.
     """
 
     inspection: Inspection
@@ -48,7 +48,6 @@ class Reading:
     trusted: bool = False
     text_path: Path | None = None
     shape: Shape | None = None
-    columns: Sequence[Column] = ()
 
 
 def write_copy(reading: Reading, table_out: Path) -> None:
