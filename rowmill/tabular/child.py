@@ -37,11 +37,13 @@ def inspect_in_child(
     seconds: float = SECONDS,
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
-    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written.
+    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
+    `on_progress` the bytes scanned so far, a few times a second.
     """
     request = {
         "path": str(path.resolve()),
@@ -53,10 +55,11 @@ def inspect_in_child(
         "space_bytes": memory_bytes + _ADDRESS_SPACE_EXTRA,
         "seconds": seconds,
         "sheet": sheet,
+        "progress": on_progress is not None,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        return _run(request | {"temp": temp}, seconds, on_verdict)
+        return _run(request | {"temp": temp}, seconds, on_verdict, on_progress)
     except BaseException:
         if table_out is not None:
             table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
@@ -145,7 +148,12 @@ def _end(child: subprocess.Popen[bytes]) -> int:
     return code
 
 
-def _run(request: Mapping[str, Any], seconds: float, on_verdict: Callable[[Inspection], None]) -> Inspection:
+def _run(
+    request: Mapping[str, Any],
+    seconds: float,
+    on_verdict: Callable[[Inspection], None],
+    on_progress: Callable[[int], None] | None,
+) -> Inspection:
     """Hand a child the request, listen until it is done or its time is up."""
     child = _spare.take()
     overdue = threading.Event()
@@ -162,7 +170,7 @@ def _run(request: Mapping[str, Any], seconds: float, on_verdict: Callable[[Inspe
         assert child.stdout is not None
         child.stdin.write(json.dumps(request).encode() + b"\n")
         child.stdin.flush()
-        return _listen(child.stdout, on_verdict)
+        return _listen(child.stdout, on_verdict, on_progress)
     except (_Died, BrokenPipeError):
         code = child.wait()
         raise ChildError(_how_it_ended(code, overdue.is_set(), seconds)) from None
@@ -176,14 +184,18 @@ class _Died(Exception):
     """The child stopped without an answer."""
 
 
-def _listen(answers: IO[bytes], on_verdict: Callable[[Inspection], None]) -> Inspection:
-    """Read the child's lines: the verdict, then that it is done."""
+def _listen(
+    answers: IO[bytes], on_verdict: Callable[[Inspection], None], on_progress: Callable[[int], None] | None
+) -> Inspection:
+    """Read the child's lines: how far it is, the verdict, then that it is done."""
     inspection: Inspection | None = None
     for line in answers:
         answer = json.loads(line)
         if "verdict" in answer:
             inspection = Inspection.from_json(answer["verdict"])
             on_verdict(inspection)
+        elif "progress" in answer and on_progress is not None:
+            on_progress(answer["progress"])
         elif answer.get("done") and inspection is not None:
             return inspection
         elif answer.get("error") == "out_of_space":
@@ -240,6 +252,7 @@ def main() -> None:
             limits=Limits(memory_bytes=request["memory_bytes"] // 3),
             sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
+            on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):
@@ -265,6 +278,11 @@ def _end_with_parent() -> None:
 def _column(data: dict[str, Any]) -> Column:
     """Read back a column."""
     return Column(**{**data, "aliases": tuple(data["aliases"]), "checks": tuple(data["checks"])})
+
+
+def _tell_progress(scanned_bytes: int) -> None:
+    """Tell the parent how far the scan is."""
+    _answer({"progress": scanned_bytes})
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
