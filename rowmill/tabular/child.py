@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,12 +38,13 @@ def inspect_in_child(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] | None = None,
+    on_stage: Callable[[str, Inspection], None] | None = None,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
     OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
-    `on_progress` the bytes scanned so far, a few times a second.
+    `on_progress` the bytes scanned so far, a few times a second, `on_stage` what is known after each stage (`open_table`).
     """
     request = {
         "path": str(path.resolve()),
@@ -56,10 +57,11 @@ def inspect_in_child(
         "seconds": seconds,
         "sheet": sheet,
         "progress": on_progress is not None,
+        "stages": on_stage is not None,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        return _run(request | {"temp": temp}, seconds, on_verdict, on_progress)
+        return _run(request | {"temp": temp}, seconds, _Ears(on_verdict, on_progress, on_stage))
     except BaseException:
         if table_out is not None:
             table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
@@ -148,12 +150,16 @@ def _end(child: subprocess.Popen[bytes]) -> int:
     return code
 
 
-def _run(
-    request: Mapping[str, Any],
-    seconds: float,
-    on_verdict: Callable[[Inspection], None],
-    on_progress: Callable[[int], None] | None,
-) -> Inspection:
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """Who hears what the child says on its way."""
+
+    on_verdict: Callable[[Inspection], None]
+    on_progress: Callable[[int], None] | None
+    on_stage: Callable[[str, Inspection], None] | None
+
+
+def _run(request: Mapping[str, Any], seconds: float, ears: _Ears) -> Inspection:
     """Hand a child the request, listen until it is done or its time is up."""
     child = _spare.take()
     overdue = threading.Event()
@@ -170,7 +176,7 @@ def _run(
         assert child.stdout is not None
         child.stdin.write(json.dumps(request).encode() + b"\n")
         child.stdin.flush()
-        return _listen(child.stdout, on_verdict, on_progress)
+        return _listen(child.stdout, ears)
     except (_Died, BrokenPipeError):
         code = child.wait()
         raise ChildError(_how_it_ended(code, overdue.is_set(), seconds)) from None
@@ -184,18 +190,18 @@ class _Died(Exception):
     """The child stopped without an answer."""
 
 
-def _listen(
-    answers: IO[bytes], on_verdict: Callable[[Inspection], None], on_progress: Callable[[int], None] | None
-) -> Inspection:
+def _listen(answers: IO[bytes], ears: _Ears) -> Inspection:
     """Read the child's lines: how far it is, the verdict, then that it is done."""
     inspection: Inspection | None = None
     for line in answers:
         answer = json.loads(line)
         if "verdict" in answer:
             inspection = Inspection.from_json(answer["verdict"])
-            on_verdict(inspection)
-        elif "progress" in answer and on_progress is not None:
-            on_progress(answer["progress"])
+            ears.on_verdict(inspection)
+        elif "progress" in answer and ears.on_progress is not None:
+            ears.on_progress(answer["progress"])
+        elif "stage" in answer and ears.on_stage is not None:
+            ears.on_stage(answer["stage"], Inspection.from_json(answer["so_far"]))
         elif answer.get("done") and inspection is not None:
             return inspection
         elif answer.get("error") == "out_of_space":
@@ -253,6 +259,7 @@ def main() -> None:
             sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
             on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
+            on_stage=_tell_stage if request["stages"] else lambda stage, so_far: None,
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):
@@ -283,6 +290,11 @@ def _column(data: dict[str, Any]) -> Column:
 def _tell_progress(scanned_bytes: int) -> None:
     """Tell the parent how far the scan is."""
     _answer({"progress": scanned_bytes})
+
+
+def _tell_stage(stage: str, so_far: Inspection) -> None:
+    """Tell the parent what is known after a stage."""
+    _answer({"stage": stage, "so_far": so_far.to_json()})
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
