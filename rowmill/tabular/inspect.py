@@ -19,6 +19,7 @@ from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
+from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.faults import Profile
@@ -50,7 +51,6 @@ def inspect_table(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
-    on_stage: OnStage = lambda stage, so_far: None,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
@@ -67,7 +67,6 @@ def inspect_table(
         limits=limits,
         sheet=sheet,
         on_progress=on_progress,
-        on_stage=on_stage,
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -306,9 +305,11 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
-        return Reading(
+        reading = Reading(
             inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
         )
+        reading.inspection = replace(inspection, damage=draw_map(reading))
+        return reading
 
     def _scan(
         self,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ from rowmill.models import Precheck, PrecheckStatus, Upload, UploadState
 from rowmill.models.text import storable
 from rowmill.orgs import Caller
 from rowmill.registry import KINDS, get_kind
-from rowmill.tabular.child import inspect_in_child
+from rowmill.tabular.child import run_in_child
 from rowmill.uploads.inspect import cannot_be_read, find_other_bytes, needed_checks, write_verdict
 from rowmill.uploads.places import hold_original, publish_original
 from rowmill.uploads.precheck_facts import add_error, tell_findings, tell_integrity, tell_metadata, tell_validation
@@ -210,18 +211,24 @@ def _look(precheck: Precheck) -> Inspection:
     if upload.kind:
         kind = get_kind(upload.kind)
         columns, checks, row_checks = kind.columns, needed_checks(kind), kind.checks
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold_original(upload) as path:
-        return inspect_in_child(
-            path,
-            columns,
-            checks,
-            row_checks=row_checks,
+        request = {
+            "path": str(path.resolve()),
+            "columns": [asdict(column) for column in columns],
+            "checks": {slug: asdict(check) for slug, check in checks.items()},
+            "row_checks": list(row_checks),
+            "sheet": (upload.intent or {}).get("sheet"),
+        }
+        found = run_in_child(
+            "diagnose",
+            request,
+            beside=settings.SCRATCH_DIR,
             memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
             seconds=settings.ROWMILL_INSPECT_SECONDS + upload.size_bytes / SLOWEST_BYTES_A_SECOND,
-            sheet=(upload.intent or {}).get("sheet"),
-            on_progress=listener.hear_progress,
-            on_stage=listener.hear_stage,
+            on_told=listener.hear,
         )
+    return Inspection.from_json(found)
 
 
 class _Listener:
@@ -231,6 +238,13 @@ class _Listener:
         self._precheck = precheck
         self._told_at = 0.0
         self._percent = 0
+
+    def hear(self, told: Mapping[str, Any]) -> None:
+        """Take what the child says. Raises: LostLease."""
+        if "scanned_bytes" in told:
+            self.hear_progress(told["scanned_bytes"])
+        else:
+            self.hear_stage(told["stage"], Inspection.from_json(told["so_far"]))
 
     def hear_progress(self, scanned_bytes: int) -> None:
         """Note how far the reading is, but not more often than anybody looks. Raises: LostLease."""
