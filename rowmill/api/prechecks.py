@@ -28,9 +28,14 @@ class PrecheckForm(serializers.Serializer[Any]):
     """A file to be diagnosed, or the id of one that is here."""
 
     file = serializers.FileField(required=False, help_text="CSV, TSV or XLSX with a header; also packed.")
-    upload_id = serializers.UUIDField(required=False, help_text="Instead of a file: one that is here, such as a refused one.")
+    upload_id = serializers.UUIDField(
+        required=False, help_text="Instead of a file: one that is here, such as a refused one."
+    )
     kind = serializers.CharField(
-        required=False, max_length=60, allow_blank=True, help_text="Whose checks it is held against; else types are inferred."
+        required=False,
+        max_length=60,
+        allow_blank=True,
+        help_text="Whose checks it is held against; else types are inferred.",
     )
     sheet = serializers.CharField(required=False, max_length=31, allow_blank=True, help_text="Of a workbook.")
 
@@ -102,7 +107,9 @@ class PrecheckUploadView(ReceivingView):
         """Take a file in, or one that is here, and begin its diagnosis."""
         self.caller.need_write()
         data: Mapping[str, Any] = request.data if isinstance(request.data, Mapping) else {}
-        precheck = begin_precheck(self.caller, _named(self.caller, data)) if data.get("upload_id") else self._receive(data)
+        precheck = (
+            begin_precheck(self.caller, _named(self.caller, data)) if data.get("upload_id") else self._receive(data)
+        )
         address = reverse("precheck-status", args=[precheck.public_id])
         return Response(describe_begun(precheck), status=status.HTTP_201_CREATED, headers={"Location": address})
 

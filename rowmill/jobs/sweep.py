@@ -108,7 +108,9 @@ def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) ->
     for upload in dead:
         abandon_upload(upload)
     if all_of_them:
-        leased = Upload.objects.filter(state=UploadState.CHECKING, lease_until__isnull=False)  # others wait for a precheck
+        leased = Upload.objects.filter(
+            state=UploadState.CHECKING, lease_until__isnull=False
+        )  # others wait for a precheck
         leased.update(lease_until=Now() - timedelta(seconds=1))
     due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now())
     for upload_id in list((due if large_too else due.filter(session=None)).values_list("pk", flat=True)):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -363,9 +363,9 @@ class _Attempt:
         found = [f for f in self.notes.findings() if stage == "integrity" or f.severity == "error"]
         if encoding.name != "utf-8" or self.table is not None:
             found = [replace(f, byte=None) for f in found]
-        sound = "unsound" if self.notes.has_errors else "sound"
         sheet = self.table.sheet if self.table else ""
-        so_far = Inspection(sound, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
+        word: Literal["sound", "unsound"] = "unsound" if self.notes.has_errors else "sound"
+        so_far = Inspection(word, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
         self.on_stage(stage, replace(so_far, size_bytes=self.size, sheet=sheet))
 
     def _note_full_sheet(self, ledger: Ledger) -> None:

@@ -121,7 +121,11 @@ def claim_due_precheck() -> Precheck | None:
     for precheck_id in list(due_prechecks().order_by("pk").values_list("pk", flat=True)[:3]):
         mine = due_prechecks().filter(pk=precheck_id)
         if mine.update(
-            status=PrecheckStatus.RUNNING, claims=F("claims") + 1, lease_until=Now() + LEASE, stage=STAGES[0], progress=0
+            status=PrecheckStatus.RUNNING,
+            claims=F("claims") + 1,
+            lease_until=Now() + LEASE,
+            stage=STAGES[0],
+            progress=0,
         ):
             return Precheck.objects.select_related("upload__org", "org", "created_by").get(pk=precheck_id)
     return None

@@ -106,9 +106,7 @@ def findings_json(request: MemberRequest, public_id: UUID) -> HttpResponseBase:
     return _named(request, precheck, JsonResponse({"id": str(precheck.public_id), **told}), "json")
 
 
-def _named(
-    request: MemberRequest, precheck: Precheck, response: HttpResponseBase, ending: str
-) -> HttpResponseBase:
+def _named(request: MemberRequest, precheck: Precheck, response: HttpResponseBase, ending: str) -> HttpResponseBase:
     """Offer a response as a file named after the one it speaks of, and note it."""
     stem = PurePath(precheck.upload.name).stem or "file"
     response["Content-Disposition"] = content_disposition_header(True, f"{stem}-findings.{ending}")

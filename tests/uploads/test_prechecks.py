@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db.models.functions import Now
 
-from rowmill.contracts import Inspection
-from rowmill.errors import ChildError, InputError, LostLease, StateError, StorageFault
-from rowmill.jobs.arrive import inspect_due, precheck_due
-from rowmill.jobs.sweep import recover_after_start, sweep
-from rowmill.models import AuditEvent, FindingRecord, Job, Precheck, Upload
+from rowmill.jobs.arrive import precheck_due
+from rowmill.models import AuditEvent, Upload
 from rowmill.orgs import find_caller
-from rowmill.uploads import prechecks
-from rowmill.uploads.inspect import inspect_upload
-from rowmill.uploads.places import get_storage, original_key
-from rowmill.uploads.prechecks import begin_precheck, claim_due_precheck, receive_precheck, run_precheck
-from rowmill.uploads.purge import purge_upload
-from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
+from rowmill.uploads.prechecks import receive_precheck
 from tests.jobs import conftest as _registers_probe  # noqa: F401
 
 pytestmark = pytest.mark.django_db
