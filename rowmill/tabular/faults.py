@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rowmill.tabular.ledger import Short
-from rowmill.tabular.marks import Mark
+from rowmill.tabular.marks import CLOSING, OPENING, Mark
 from rowmill.tabular.records import Record, Shape, cell, quote_field, read_record
 
 if TYPE_CHECKING:
     from rowmill.tabular.scan import Scan
 
+_LOOK_AHEAD = 1 << 16
 _ERROR_MARKS = ("nul-byte", "bad-encoding", "bom-in-middle")
 _OTHERS = ((b",", "commas"), (b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars"))
 _RUNS = ((re.compile(rb"[0-9]+"), b"9"), (re.compile(rb"[A-Za-z\x80-\xff]+"), b"a"), (re.compile(rb" +"), b" "))
@@ -99,6 +100,8 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
         scan.ledger.take_left_out(lines)
         scan.clean.begin()
         return record.end
+    if record.bare_quote is not None and (other := _is_of_another(body, data, record, scan)):
+        return _enter_fault(scan, data, record.start, "other-delimiter", 1, record.start, other=other)
     scan.ledger.release()
     _note_oddities(scan, data, record, marks)
     scan.ledger.take_row(lines)
@@ -189,6 +192,13 @@ def _other_delimiter(body: bytes, shape: Shape, profile: Profile) -> str:
     return ""
 
 
+def _is_of_another(body: bytes, data: bytes, record: Record, scan: Scan) -> str:
+    """Name the delimiter of a line that has the right width by chance: its quotes and its cells make sense with that one."""
+    if scan.profile.fits([cell(data, span, scan.shape) for span in record.fields]):
+        return ""
+    return _other_delimiter(body, scan.shape, scan.profile)
+
+
 def _settle_bad_bytes(scan: Scan, record: Record, marks: list[Mark], lines: int) -> int:
     """Enter a record with bytes that no text may hold as broken, told at the first of them."""
     mark = next(m for m in marks if m.code in _ERROR_MARKS)
@@ -216,8 +226,12 @@ def _note_oddities(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -
     """Warn of what a sound row should not have."""
     ledger, line, row = scan.ledger, scan.ledger.line, scan.ledger.record
     for mark in marks:
-        if mark.code in ("control-z", "typographic-quotes"):
-            column = next((i for i, (_, end) in enumerate(record.fields, 1) if mark.at < scan.offset(end + 1)), None)
+        if mark.code not in ("control-z", "typographic-quotes"):
+            continue
+        column, span = next(
+            ((i, span) for i, span in enumerate(record.fields, 1) if mark.at < scan.offset(span[1] + 1)), (None, (0, 0))
+        )
+        if mark.code == "control-z" or is_in_typographic(cell(data, span, scan.shape)):
             ledger.notes.add(mark.code, line=line, row=row, column=column, byte=mark.at)
             break
     if record.bare_quote is not None:
@@ -231,6 +245,13 @@ def _note_oddities(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -
         if record.newline == b"\r":
             ledger.notes.add("lone-cr", line=line, row=row, byte=at, how="it is read as the end of the line")
         scan.note_mixed_newlines(line, at)
+
+
+def is_in_typographic(value: bytes) -> bool:
+    """Tell whether typographic quotes stand around a cell as plain ones would, rather than around some of its words."""
+    inner = value[3:-3]
+    around = len(value) >= 6 and value.startswith(OPENING) and value.endswith(CLOSING)
+    return around and not any(sign in inner for sign in (*OPENING, *CLOSING))
 
 
 def _write_row(scan: Scan, data: bytes, record: Record) -> None:
@@ -299,8 +320,8 @@ def _stands_alone(data: bytes, start: int, scan: Scan) -> bool:
     """Tell whether the line at `start` is a row by itself: then the quote before it was never closed."""
     if start >= len(data):
         return True
-    line = data[start : _line_stop(data, start, scan.shape)]
-    record = read_record(line, 0, scan.shape, final=True)
+    # The row may go on for several lines, but one that never ends need not be read to the end.
+    record = read_record(data[start : start + _LOOK_AHEAD], 0, scan.shape, final=True)
     return record.fault is None and len(record.fields) == scan.shape.columns
 
 

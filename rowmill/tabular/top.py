@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rowmill.tabular.dialect import SampleRow
+from rowmill.tabular.faults import is_in_typographic
 from rowmill.tabular.header import Header
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.marks import find_marks
@@ -49,6 +50,8 @@ def check_top(top: bytes, head: SampleRow, shape: Shape, notes: Notes, tolerate:
         note("bad-encoding", error.start)
     told = {"nul-byte"}
     for mark in find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False):
+        if mark.code == "typographic-quotes" and not any(map(is_in_typographic, head.cells)):
+            continue
         if mark.code not in told:
             told.add(mark.code)
             note(mark.code, mark.at)
