@@ -81,7 +81,7 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
     body = data[record.start : record.end - len(record.newline)]
     if _is_blank(body, shape):
         return _settle_blank(scan, record, marks)
-    if record.newline == b"\r" != shape.newline:
+    if record.newline == (b"\n" if shape.newline == b"\r" else b"\r"):
         record = _rejoin(data, record, shape, final)
     if swallowed := _swallowed(scan.profile, data, record, shape):
         return _settle_swallowed(scan, data, record, swallowed)
@@ -183,18 +183,20 @@ def _settle_wrong_width(scan: Scan, data: bytes, record: Record, lines: int) -> 
 def _other_delimiter(body: bytes, shape: Shape, profile: Profile) -> str:
     """Name the delimiter that would make this line a row, if one does."""
     for delimiter, name in _OTHERS:
-        if delimiter[0] == shape.delimiter or body.count(delimiter) < shape.columns - 1:
+        if delimiter[0] == shape.delimiter or not 0 < shape.columns - 1 <= body.count(delimiter):
             continue
         other = Shape(delimiter[0], shape.quote, shape.newline, shape.columns)
         record = read_record(body, 0, other, final=True)
-        if record.fault is None and len(record.fields) == shape.columns - shape.trailing:
+        if record.fault is not None or len(record.fields) != shape.columns - shape.trailing:
+            continue
+        if profile.fits([cell(body, span, other) for span in record.fields]):
             return name
     return ""
 
 
 def _is_of_another(body: bytes, data: bytes, record: Record, scan: Scan) -> str:
     """Name the delimiter of a line that has the right width by chance: its quotes and its cells make sense with that one."""
-    if scan.profile.fits([cell(data, span, scan.shape) for span in record.fields]):
+    if not scan.profile.tells or scan.profile.fits([cell(data, span, scan.shape) for span in record.fields]):
         return ""
     return _other_delimiter(body, scan.shape, scan.profile)
 
@@ -237,7 +239,9 @@ def _note_oddities(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -
     if record.bare_quote is not None:
         column, at = record.bare_quote
         ledger.notes.add("quote-in-unquoted", line=line, row=row, column=column, byte=scan.offset(at))
-    if record.inner_cr is not None:
+    if record.inner_cr is not None and scan.shape.newline == b"\r":
+        scan.note_mixed_newlines(line, scan.offset(record.inner_cr))
+    elif record.inner_cr is not None:
         at = scan.offset(record.inner_cr)
         ledger.notes.add("lone-cr", line=line, row=row, byte=at, how="it is kept as part of the cell")
     if record.newline and record.newline != scan.shape.newline:
