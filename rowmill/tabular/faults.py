@@ -39,7 +39,8 @@ class Profile:
         columns: list[frozenset[bytes] | None] = []
         for cells in zip(*rows, strict=True) if rows else ():
             shapes = frozenset(outline(c) for c in cells)
-            telling = any(b"9" in s or b"-" in s or b"/" in s or b"@" in s for s in shapes)
+            # A remark may begin with a dash; a number, a date, a code always has its sign.
+            telling = any(shapes) and all(any(sign in s for sign in (b"9", b"-", b"/", b"@")) for s in shapes if s)
             columns.append(shapes if telling and len(shapes) <= max(3, len(cells) // 4) else None)
         return cls(columns)
 
@@ -180,8 +181,8 @@ def _settle_wrong_width(scan: Scan, data: bytes, record: Record, lines: int) -> 
     return record.end
 
 
-def _other_delimiter(body: bytes, shape: Shape, profile: Profile) -> str:
-    """Name the delimiter that would make this line a row, if one does."""
+def _other_delimiter(body: bytes, shape: Shape, profile: Profile, *, strict: bool = False) -> str:
+    """Name the delimiter that would make this line a row, if one does; `strict`: one that looks like the others."""
     for delimiter, name in _OTHERS:
         if delimiter[0] == shape.delimiter or not 0 < shape.columns - 1 <= body.count(delimiter):
             continue
@@ -189,7 +190,8 @@ def _other_delimiter(body: bytes, shape: Shape, profile: Profile) -> str:
         record = read_record(body, 0, other, final=True)
         if record.fault is not None or len(record.fields) != shape.columns - shape.trailing:
             continue
-        if profile.fits([cell(body, span, other) for span in record.fields]):
+        # Two columns are soon made by any comma.
+        if not (strict or shape.columns == 2) or profile.fits([cell(body, span, other) for span in record.fields]):
             return name
     return ""
 
@@ -198,7 +200,7 @@ def _is_of_another(body: bytes, data: bytes, record: Record, scan: Scan) -> str:
     """Name the delimiter of a line that has the right width by chance: its quotes and its cells make sense with that one."""
     if not scan.profile.tells or scan.profile.fits([cell(data, span, scan.shape) for span in record.fields]):
         return ""
-    return _other_delimiter(body, scan.shape, scan.profile)
+    return _other_delimiter(body, scan.shape, scan.profile, strict=True)
 
 
 def _settle_bad_bytes(scan: Scan, record: Record, marks: list[Mark], lines: int) -> int:

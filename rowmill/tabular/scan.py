@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import codecs
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -93,6 +93,7 @@ class Scan:
     clean: Clean
     header: bytes
     tolerate_bad_bytes: bool = False
+    unreadable: Sequence[int] = ()
     profile: Profile = field(default_factory=Profile)
     encoding_label: str = "UTF-8"
     first_bad_is_mixed: bool = False
@@ -111,6 +112,7 @@ class Scan:
         """Read to the end. Raises: NotUtf8 at the first byte that is not, unless bad bytes are tolerated."""
         self.source.seek(start)
         self._base = start
+        self._marks = [Mark(at, "bad-encoding") for at in self.unreadable if at >= start]
         data, size, final = b"", BLOCK, False
         while True:
             if not final:

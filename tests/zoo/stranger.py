@@ -60,7 +60,7 @@ def _odd(rng: random.Random, n: int) -> str:
 
 
 def _quoting(rng: random.Random, n: int) -> str:
-    return rng.choice(('5" pipe', '"so" he said', 'he said "so"', '"', '""', '"a","b"', '6\'2"', 'say ""', '", "'))
+    return rng.choice(('5" pipe', '"so" he said', 'he said "so"', '"', '""', '"a","b"', "6'2\"", 'say ""', '", "'))
 
 
 def _lines(newline: str) -> Cell:
@@ -200,5 +200,7 @@ def draw_sheet(rng: random.Random, *, least_rows: int = 0, plain: bool = False) 
     delimiter = rng.choice((",", ",", ",", ";", ";", "\t", "|")) if width > 1 else ","
     quoting = rng.choice(("minimal", "minimal", "all", "text"))
     sheet = Sheet(cells, delimiter, newline, quoting, codec, bom, rng.random() < 0.8, own)
-    sheet.name = f"{codec}{'+bom' if bom else ''} {newline!r} {delimiter!r} {quoting} {width}x{rows} {','.join(own)[:60]}"
+    sheet.name = (
+        f"{codec}{'+bom' if bom else ''} {newline!r} {delimiter!r} {quoting} {width}x{rows} {','.join(own)[:60]}"
+    )
     return sheet
