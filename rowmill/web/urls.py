@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import downloads, jobs, uploads
+from rowmill.web import downloads, jobs, prechecks, uploads
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
@@ -17,6 +17,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:public_id>/", uploads.upload_page, name="upload"),
     path("uploads/<uuid:public_id>/verdict", uploads.upload_verdict, name="upload-verdict"),
     path("uploads/<uuid:public_id>/confirm", uploads.confirm, name="upload-confirm"),
+    path("precheck-validation", prechecks.door, name="prechecks"),
+    path("precheck-validation/<uuid:public_id>", prechecks.precheck_page, name="precheck"),
+    path("precheck-validation/<uuid:public_id>/findings.csv", prechecks.findings_csv, name="precheck-csv"),
+    path("precheck-validation/<uuid:public_id>/findings.json", prechecks.findings_json, name="precheck-json"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<uuid:public_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:public_id>/cancel", jobs.cancel, name="job-cancel"),
