@@ -119,12 +119,12 @@ def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Insp
     from rowmill.wiring import env
 
     if kind is None:
-        return inspect_in_child(file, (), {}, sheet=sheet)
+        return inspect_in_child(file, (), {}, sheet=sheet, thorough=True)
     extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
     found = get_kind(kind)
     slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
     checks = {slug: get_check(slug) for slug in slugs}
-    return inspect_in_child(file, found.columns, checks, row_checks=found.checks, sheet=sheet)
+    return inspect_in_child(file, found.columns, checks, row_checks=found.checks, sheet=sheet, thorough=True)
 
 
 def _print_report(file: Path, inspection: Inspection) -> None:

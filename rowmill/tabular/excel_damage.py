@@ -9,8 +9,9 @@ from typing import Any
 from rowmill.contracts import Finding
 from rowmill.tabular import load
 from rowmill.tabular.column_names import fixed_width, is_date, is_identifier, is_phone, is_postal, words_of
+from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.load import Bad
-from rowmill.tabular.notes import Notes
+from rowmill.tabular.notes import Notes, sort_findings
 from rowmill.tabular.reading import Reading
 
 CELL_CHARACTERS = 32_767
@@ -119,6 +120,15 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
     reading.bad = [*reading.bad, *bad]
     counts = {(s.code, s.column.place): words["damaged"] for s, words in suspected}
     return [replace(f, count=counts[f.code, f.column or 0]) for f in notes.findings()]
+
+
+def add_excel_damage(reading: Reading) -> None:
+    """Put what is found among the findings of a reading, and on its map."""
+    found = find_excel_damage(reading)
+    if found:
+        told = sort_findings([*reading.inspection.findings, *found])
+        reading.inspection = replace(reading.inspection, findings=told)
+        reading.inspection = replace(reading.inspection, damage=draw_map(reading))
 
 
 def _learn(con: Any, source: str, columns: Sequence[_Column]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from rowmill.contracts import Finding
+from rowmill.tabular.child import inspect_in_child
 from rowmill.tabular.excel_damage import find_excel_damage
-from rowmill.tabular.inspect import open_table
+from rowmill.tabular.inspect import inspect_table, open_table
 from rowmill.tabular.wording import WORDING
 
 Chance = random.Random
@@ -279,6 +280,20 @@ def test_postal_codes_of_the_world_raise_nothing(tmp_path: Path):
     assert look(tmp_path, {"zip": zips, "country": ["CH", "US", "DE", "CH", "USA"] * 20}) == []
     found = look(tmp_path, {"zip": [*zips[1:5], "2134"] * 20, "country": ["US", "DE", "CH", "USA", ""] * 20})
     assert [(f.code, f.count, f.line) for f in found] == [("excel-lost-zeros", 20, 6)]
+
+
+def test_it_is_looked_for_where_it_is_asked_for_only(tmp_path: Path):
+    path = tmp_path / "in.csv"
+    path.write_text("first,reference\n" + "x,00001234\n" * 100 + "x,1234\n" * 10 + "x,00001234\n" * 890)
+    assert inspect_table(path, (), {}).findings == ()
+    found = inspect_table(path, (), {}, thorough=True)
+    assert found.verdict == "sound"
+    assert [(f.code, f.count, f.line, f.row) for f in found.findings] == [("excel-lost-zeros", 10, 102, 101)]
+    assert [(c.code, c.count, c.column) for c in found.causes] == [("excel-lost-zeros", 10, 2)]
+    assert found.damage.strip(".").strip("w") == ""
+    assert "w" in found.damage[19:23]
+    assert inspect_in_child(path, (), {}, thorough=True).findings == found.findings
+    assert inspect_in_child(path, (), {}).findings == ()
 
 
 def test_every_kind_of_damage_has_its_words():
