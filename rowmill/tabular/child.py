@@ -14,14 +14,18 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rowmill.contracts import Check, Column, Inspection
 from rowmill.errors import ChildError, OutOfSpace
 
 MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
+# What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
+OPS: dict[str, str] = {}
+T = TypeVar("T")
 # Address space is not memory: DuckDB and NumPy reserve far more than they touch.
 _ADDRESS_SPACE_EXTRA = 4_000_000_000
 
@@ -37,11 +41,13 @@ def inspect_in_child(
     seconds: float = SECONDS,
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
-    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written.
+    OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
+    `on_progress` the bytes scanned so far, a few times a second.
     """
     request = {
         "path": str(path.resolve()),
@@ -53,14 +59,39 @@ def inspect_in_child(
         "space_bytes": memory_bytes + _ADDRESS_SPACE_EXTRA,
         "seconds": seconds,
         "sheet": sheet,
+        "progress": on_progress is not None,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        return _run(request | {"temp": temp}, seconds, on_verdict)
+        return _run(request | {"temp": temp}, seconds, lambda answers: _listen(answers, on_verdict, on_progress))
     except BaseException:
         if table_out is not None:
             table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
         raise
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def run_in_child(
+    op: str,
+    request: Mapping[str, Any],
+    *,
+    beside: Path,
+    memory_bytes: int = MEMORY_BYTES,
+    seconds: float = SECONDS,
+    on_told: Callable[[dict[str, Any]], None] = lambda told: None,
+) -> dict[str, Any]:
+    """Do one of OPS in a killable process with limited memory and time; `on_told` hears what it tells on the way.
+
+    `request` and what comes back are plain JSON types. `beside`: the folder for temporary files, which go in any case;
+    put it on the disk that the result is for, so that moving it there costs nothing.
+    Raises: ChildError, OutOfSpace as `inspect_in_child`.
+    """
+    temp = tempfile.mkdtemp(prefix="rowmill-child-", dir=beside)
+    whole = dict(request) | {"op": op, "temp": temp, "memory_bytes": memory_bytes, "seconds": seconds}
+    whole["space_bytes"] = memory_bytes + _ADDRESS_SPACE_EXTRA
+    try:
+        return _run(whole, seconds, lambda answers: _hear(answers, on_told))
     finally:
         shutil.rmtree(temp, ignore_errors=True)
 
@@ -145,7 +176,7 @@ def _end(child: subprocess.Popen[bytes]) -> int:
     return code
 
 
-def _run(request: Mapping[str, Any], seconds: float, on_verdict: Callable[[Inspection], None]) -> Inspection:
+def _run(request: Mapping[str, Any], seconds: float, listen: Callable[[IO[bytes]], T]) -> T:
     """Hand a child the request, listen until it is done or its time is up."""
     child = _spare.take()
     overdue = threading.Event()
@@ -162,7 +193,7 @@ def _run(request: Mapping[str, Any], seconds: float, on_verdict: Callable[[Inspe
         assert child.stdout is not None
         child.stdin.write(json.dumps(request).encode() + b"\n")
         child.stdin.flush()
-        return _listen(child.stdout, on_verdict)
+        return listen(child.stdout)
     except (_Died, BrokenPipeError):
         code = child.wait()
         raise ChildError(_how_it_ended(code, overdue.is_set(), seconds)) from None
@@ -176,21 +207,44 @@ class _Died(Exception):
     """The child stopped without an answer."""
 
 
-def _listen(answers: IO[bytes], on_verdict: Callable[[Inspection], None]) -> Inspection:
-    """Read the child's lines: the verdict, then that it is done."""
+def _listen(
+    answers: IO[bytes], on_verdict: Callable[[Inspection], None], on_progress: Callable[[int], None] | None
+) -> Inspection:
+    """Read the child's lines: how far it is, the verdict, then that it is done."""
     inspection: Inspection | None = None
     for line in answers:
         answer = json.loads(line)
         if "verdict" in answer:
             inspection = Inspection.from_json(answer["verdict"])
             on_verdict(inspection)
+        elif "progress" in answer and on_progress is not None:
+            on_progress(answer["progress"])
         elif answer.get("done") and inspection is not None:
             return inspection
-        elif answer.get("error") == "out_of_space":
-            raise OutOfSpace
         else:
-            raise ChildError(str(answer.get("message", "")))
+            _raise_told(answer)
     raise _Died
+
+
+def _hear(answers: IO[bytes], on_told: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Read the child's lines: what it tells on the way, then what came of it."""
+    for line in answers:
+        answer: dict[str, Any] = json.loads(line)
+        if "told" in answer:
+            on_told(answer["told"])
+        elif answer.get("done"):
+            found: dict[str, Any] = answer["found"]
+            return found
+        else:
+            _raise_told(answer)
+    raise _Died
+
+
+def _raise_told(answer: Mapping[str, Any]) -> None:
+    """Raise what the child says went wrong."""
+    if answer.get("error") == "out_of_space":
+        raise OutOfSpace
+    raise ChildError(str(answer.get("message", "")))
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
@@ -230,16 +284,24 @@ def main() -> None:
     request = json.loads(line)
     tempfile.tempdir = request["temp"]
     _limit(request["space_bytes"], request["seconds"])
+    limits = Limits(memory_bytes=request["memory_bytes"] // 3)
     try:
+        if "op" in request:
+            module, name = OPS[request["op"]].rsplit(".", 1)
+            do = getattr(import_module(module), name)
+            found = do(request, limits, lambda told: _answer({"told": told}))
+            _answer({"done": True, "found": found})
+            return
         inspect_table(
             Path(request["path"]),
-            [_column(c) for c in request["columns"]],
-            {slug: Check(**c) for slug, c in request["checks"].items()},
+            read_columns(request["columns"]),
+            read_checks(request["checks"]),
             row_checks=request["row_checks"],
             table_out=Path(request["table_out"]) if request["table_out"] else None,
-            limits=Limits(memory_bytes=request["memory_bytes"] // 3),
+            limits=limits,
             sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
+            on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):
@@ -262,9 +324,19 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _column(data: dict[str, Any]) -> Column:
-    """Read back a column."""
-    return Column(**{**data, "aliases": tuple(data["aliases"]), "checks": tuple(data["checks"])})
+def read_columns(told: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Read back a request's columns."""
+    return [Column(**{**c, "aliases": tuple(c["aliases"]), "checks": tuple(c["checks"])}) for c in told]
+
+
+def read_checks(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Check]:
+    """Read back a request's checks."""
+    return {slug: Check(**check) for slug, check in told.items()}
+
+
+def _tell_progress(scanned_bytes: int) -> None:
+    """Tell the parent how far the scan is."""
+    _answer({"progress": scanned_bytes})
 
 
 def _answer(answer: Mapping[str, Any]) -> None:

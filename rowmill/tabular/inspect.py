@@ -48,6 +48,7 @@ def inspect_table(
     limits: Limits = DEFAULT_LIMITS,
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
+    on_progress: Callable[[int], None] = lambda scanned_bytes: None,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
@@ -56,7 +57,14 @@ def inspect_table(
     only if the file is sound. Runs in the child: memory and time are limited there.
     """
     with open_table(
-        path, columns, checks, row_checks=row_checks, table_out=table_out, limits=limits, sheet=sheet
+        path,
+        columns,
+        checks,
+        row_checks=row_checks,
+        table_out=table_out,
+        limits=limits,
+        sheet=sheet,
+        on_progress=on_progress,
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -75,13 +83,18 @@ def open_table(
     table_out: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sheet: str | None = None,
+    on_progress: Callable[[int], None] = lambda scanned_bytes: None,
 ) -> Iterator[Reading]:
-    """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it."""
+    """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
+
+    `on_progress` hears, a few times a second and at the end, how many bytes have been scanned, out of the file's size; where
+    the text is longer or shorter than the file, as large a part of it.
+    """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
-        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet)
+        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         reading = attempt.judge()
         reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
         yield reading
@@ -104,7 +117,10 @@ class _Attempt:
         limits: Limits,
         temp: Path,
         sheet: str | None,
+        on_progress: Callable[[int], None],
     ) -> None:
+        self.on_progress = on_progress
+        self.told = 0
         self.path = path.resolve()
         self.sheet = sheet
         self.table: Table | None = None
@@ -286,7 +302,9 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
-        return Reading(inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted)
+        return Reading(
+            inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
+        )
 
     def _scan(
         self,
@@ -315,6 +333,7 @@ class _Attempt:
                 profile=Profile.of(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
                 first_bad_is_mixed=self.mixed and source == self.path,
+                on_progress=lambda reached: self._tell_progress(reached, source),
             )
             try:
                 check_top(top, head, shape, self.notes, tolerate)
@@ -327,6 +346,11 @@ class _Attempt:
             finally:
                 clean.close()
         return scan
+
+    def _tell_progress(self, reached: int, source: Path) -> None:
+        """Say how far the scan is, as a part of the file that was sent; a second reading does not take it back."""
+        self.told = max(self.told, reached * self.size // max(1, source.stat().st_size))
+        self.on_progress(self.told)
 
     def _note_full_sheet(self, ledger: Ledger) -> None:
         """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""

@@ -12,6 +12,7 @@ from rowmill.contracts import Inspection
 from rowmill.tabular import load
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
+from rowmill.tabular.records import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,10 @@ DEFAULT_LIMITS = Limits()
 class Reading:
     """A file that has been judged, with the loader still open on its rows.
 
-    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_bytes` is how
-    long the text is, once it is unpacked and decoded. `trusted`: the header
-    is sound and both counts agree, so that the rows hold even where others are broken.
+    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_path` is the text
+    that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
+    temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
+    rows hold even where others are broken.
     """
 
     inspection: Inspection
@@ -44,6 +46,8 @@ class Reading:
     ledger: Ledger | None = None
     text_bytes: int = 0
     trusted: bool = False
+    text_path: Path | None = None
+    shape: Shape | None = None
 
 
 def write_copy(reading: Reading, table_out: Path) -> None:

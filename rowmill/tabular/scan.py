@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import bisect
 import codecs
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -24,6 +26,7 @@ BLOCK = 1 << 18
 MAX_RECORD_BYTES = 16 << 20
 LONG_ROW_BYTES = 1_500_000
 _FIRST_STRETCH = 32
+TOLD_EVERY_SECONDS = 0.25
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -80,7 +83,8 @@ class Rank:
 class Scan:
     """Reads a UTF-8 table from its first data line to its end.
 
-    `ledger` takes the account and the notes, `clean` the bytes that are rows.
+    `ledger` takes the account and the notes, `clean` the bytes that are rows. `on_progress` hears, a few times a second
+    and at the end, up to which byte has been read.
     """
 
     source: BinaryIO
@@ -95,6 +99,8 @@ class Scan:
     data: bytes = b""
     mixed_noted: bool = False
     long_row: int = 0
+    on_progress: Callable[[int], None] = lambda reached: None
+    _told_at: float = field(default_factory=time.monotonic)
     _base: int = 0
     _marks: list[Mark] = field(default_factory=list)
     _stretch: int = _FIRST_STRETCH
@@ -115,10 +121,14 @@ class Scan:
             used = self._consume(data, final)
             data = data[used:]
             self._base += used
+            if (now := time.monotonic()) >= self._told_at + TOLD_EVERY_SECONDS:
+                self._told_at = now
+                self.on_progress(self._base)
             if final and not data:
                 break
             size = BLOCK if len(data) < BLOCK else len(data)
         self.ledger.finish()
+        self.on_progress(self._base)
 
     def _look_for_marks(self, carried: bytes, block: bytes, final: bool) -> None:
         """Find bytes in the new block that make their record a matter for the precise reader."""
