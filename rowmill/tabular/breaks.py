@@ -98,5 +98,16 @@ class Breaks:
         starts = np.frombuffer(self._start, np.int64) if len(self) else np.empty(0, np.int64)
         if severity is None:
             return starts
-        wanted = np.array([WORDING[code].severity == severity for code in self._codes], np.bool_)
-        return starts[wanted[np.frombuffer(self._code, np.uint16)]] if len(self) else starts
+        return self.spans(severity)[0]
+
+    def spans(self, severity: Severity) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Give where those of one severity begin and where they end, in bytes."""
+        if not len(self):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        weighs = np.array([WORDING[code].severity == severity for code in self._codes], np.bool_)
+        wanted = weighs[np.frombuffer(self._code, np.uint16)]
+        return np.frombuffer(self._start, np.int64)[wanted], np.frombuffer(self._end, np.int64)[wanted]
+
+    def lines(self) -> npt.NDArray[np.int64]:
+        """Give the line that each is on."""
+        return np.frombuffer(self._line, np.int64) if len(self) else np.empty(0, np.int64)

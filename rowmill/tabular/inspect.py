@@ -19,6 +19,7 @@ from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
+from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.faults import Profile
@@ -302,9 +303,11 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
-        return Reading(
+        reading = Reading(
             inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
         )
+        reading.inspection = replace(inspection, damage=draw_map(reading))
+        return reading
 
     def _scan(
         self,

@@ -95,14 +95,14 @@ def csv_source(path: Path, shape: Shape, *, longest_row_bytes: int = 0) -> str:
 def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> tuple[int, int, list[int]]:
     """Count rows, rejected rows and the rows that each check finds bad, in one scan."""
     _list_bad_rows(con, source, bad)
-    rows = _numbered(source) if any(b.over_all for b in bad) else source
+    rows = number_rows(source) if any(b.over_all for b in bad) else source
     rejecting = " OR ".join(f"({b.met_by('n')})" for b in bad if b.rejects) or "false"
     counts = "".join(f", count_if({b.met_by('n')})" for b in bad)
     found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {rows}").fetchall()[0]
     return found[0], found[1], list(found[2:])
 
 
-def _numbered(source: str) -> str:
+def number_rows(source: str) -> str:
     """Give the SQL that reads the rows with their number in the table."""
     return f"(SELECT row_number() OVER () AS n, * FROM {source})"
 
@@ -113,7 +113,7 @@ def _list_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Ba
         if one.over_all:
             condition = one.condition.replace("{*}", source)
             con.execute(
-                f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {_numbered(source)} WHERE {condition}"
+                f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
             )
 
 
@@ -123,7 +123,7 @@ def find_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad
     for one in bad:
         # A look-up goes through a join, which keeps no order.
         order = "ORDER BY n " if one.over_all else ""
-        sql = f"SELECT n FROM {_numbered(source)} WHERE {one.met_by('n')} {order}LIMIT {limit}"
+        sql = f"SELECT n FROM {number_rows(source)} WHERE {one.met_by('n')} {order}LIMIT {limit}"
         places.append(sorted(row[0] for row in con.execute(sql).fetchall()))
     return places
 
