@@ -20,14 +20,15 @@ from rowmill.errors import ChildError, Expired, InputError, ObjectChanged, State
 from rowmill.faults import fault_point
 from rowmill.models import Upload, UploadState
 from rowmill.orgs import Caller
-from rowmill.tabular.child import mend_in_child
-from rowmill.tabular.mends import MENDS, MendReport
+from rowmill.tabular.child import run_in_child
+from rowmill.tabular.mends import MENDS, WITHOUT_BROKEN_ROWS, Mend, get_mend
 from rowmill.uploads.places import get_storage, hash_file, hold_original, need_room, original_key
-from rowmill.uploads.rules import make_scratch, read_rules
+from rowmill.uploads.rules import make_scratch, read_rules, told_rules
 from rowmill.uploads.sessions import need_quota
 
 log = structlog.get_logger("rowmill.uploads")
 JUDGED = (UploadState.READY, UploadState.REJECTED)
+MOST_MENDS = 500
 _NAME_CHARS = 255
 
 
@@ -39,7 +40,7 @@ def mend_upload(caller: Caller, upload: Upload, mends: Sequence[str]) -> Upload:
     or about to go; QuotaExceeded, OutOfSpace. Again: the same mends give the same copy, for as long as its bytes are there.
     """
     caller.need_write()
-    slugs = read_mends(mends)
+    slugs = order_mends(mends)
     need_room()
     with transaction.atomic():
         parent = Upload.objects.select_for_update(no_key=True).get(pk=upload.pk, org=caller.org)
@@ -67,13 +68,27 @@ def mend_upload(caller: Caller, upload: Upload, mends: Sequence[str]) -> Upload:
     return made
 
 
-def read_mends(mends: Sequence[str]) -> list[str]:
-    """Give the mends that are meant, each once, in the house's order. Raises: InputError bad_mend."""
-    unknown = sorted(set(mends) - set(MENDS))
-    if unknown or not mends:
-        words = "Choose at least one mend" if not mends else "There is no such mend"
-        raise InputError(f"{words}. They are: {', '.join(MENDS)}.", code="bad_mend", field="mends")
-    return [slug for slug in MENDS if slug in mends]
+def order_mends(mends: Sequence[str]) -> list[str]:
+    """Give the mends that are meant, each once and in the house's order. Raises: InputError bad_mend."""
+    if not mends:
+        raise InputError("Choose at least one mend.", code="bad_mend", field="mends")
+    if len(mends) > MOST_MENDS:
+        raise InputError(f"At most {MOST_MENDS} mends go into one copy.", code="bad_mend", field="mends")
+    try:
+        known = {get_mend(slug).slug for slug in mends}
+    except InputError:
+        words = f"There is no such mend. They are: {', '.join(MENDS)}."
+        raise InputError(words, code="bad_mend", field="mends") from None
+    order = list(MENDS)
+    return sorted(known, key=lambda slug: (order.index(slug.partition(":")[0]), slug))
+
+
+def propose_mends(upload: Upload) -> list[Mend]:
+    """Give the mends that the causes of a file propose, each once, and leaving out where something is broken."""
+    slugs = [cause["mend"] for cause in upload.inspection.get("causes") or () if cause["mend"]]
+    if (upload.inspection.get("balance") or {}).get("broken"):
+        slugs.append(WITHOUT_BROKEN_ROWS)
+    return [get_mend(slug) for slug in dict.fromkeys(slugs)]
 
 
 def find_copy(parent: Upload, slugs: Sequence[str]) -> Upload | None:
@@ -132,7 +147,7 @@ def make_bytes(upload: Upload) -> dict[str, Any] | Finding:
         if isinstance(report, Finding):
             return report
         fault_point("mended")
-        learnt = {"size_bytes": out.stat().st_size, "sha256": hash_file(out), "inspection": {"mended": facts(report)}}
+        learnt = {"size_bytes": out.stat().st_size, "sha256": hash_file(out), "inspection": {"mended": report}}
         get_storage().put_file(original_key(upload), out)
         fault_point("mend_stored")
         return learnt
@@ -140,11 +155,14 @@ def make_bytes(upload: Upload) -> dict[str, Any] | Finding:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _apply(upload: Upload, parent: Upload, out: Path) -> MendReport | Finding:
-    """Run the child on the parent's bytes. Shape: what it did, or why it did nothing."""
+def _apply(upload: Upload, parent: Upload, out: Path) -> dict[str, Any] | Finding:
+    """Run the child on the parent's bytes. Shape: what it did, in counts, or why it did nothing."""
+    rules = read_rules(parent)
     try:
         with hold_original(parent) as path:
-            return mend_in_child(path, out, upload.mends, **read_rules(parent))
+            request = {**told_rules(rules), "path": str(path.resolve()), "out": str(out), "mends": upload.mends}
+            limits = {"memory_bytes": rules["memory_bytes"], "seconds": rules["seconds"]}
+            return run_in_child("mend", request, beside=out.parent, **limits)
     except (FileNotFoundError, ObjectChanged):
         return _parent_gone()
     except ChildError as error:
@@ -152,11 +170,6 @@ def _apply(upload: Upload, parent: Upload, out: Path) -> MendReport | Finding:
             log.warning("mending died", upload_id=str(upload.public_id), error_type=type(error).__name__)
             return _cannot(str(error), "Mend the file in the program that made it, and send that.")
         return _parent_gone()
-
-
-def facts(report: MendReport) -> dict[str, Any]:
-    """Give what is kept of a mending: counts, never a cell."""
-    return {"left_out": report.left_out, "mended": dict(report.mended)}
 
 
 def left_out_rows(upload: Upload) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -23,7 +25,7 @@ def needed_checks(kind: Kind) -> dict[str, Check]:
 
 def read_rules(upload: Upload) -> dict[str, Any]:
     """Give what each of the child's functions (tabular.child) takes besides the file itself."""
-    kind = get_kind(upload.kind)
+    kind = get_kind(upload.kind) if upload.kind else Kind()
     return {
         "columns": kind.columns,
         "checks": needed_checks(kind),
@@ -31,6 +33,16 @@ def read_rules(upload: Upload) -> dict[str, Any]:
         "sheet": (upload.intent or {}).get("sheet"),
         "memory_bytes": settings.ROWMILL_INSPECT_MEMORY_BYTES,
         "seconds": settings.ROWMILL_INSPECT_SECONDS,
+    }
+
+
+def told_rules(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the rules as the child's other operations are told them: plain JSON types, without the limits."""
+    return {
+        "columns": [asdict(column) for column in rules["columns"]],
+        "checks": {slug: asdict(check) for slug, check in rules["checks"].items()},
+        "row_checks": list(rules["row_checks"]),
+        "sheet": rules["sheet"],
     }
 
 
