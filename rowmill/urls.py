@@ -5,12 +5,16 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from rowmill.admin import site
+from rowmill.api.prechecks import PrecheckStatusView, PrecheckUploadView
 from rowmill.web.health import health, ready
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/", health, name="health"),
     path("health/ready", ready, name="ready"),
     path("api/", include("rowmill.api.urls")),
+    # Addresses that were agreed without the prefix of the API; they take its tokens.
+    path("precheck-validation/upload", PrecheckUploadView.as_view(), name="precheck-upload"),
+    path("precheck-validation/api/<uuid:precheck_id>/status", PrecheckStatusView.as_view(), name="precheck-status"),
     path("accounts/", include("rowmill.web.account_urls")),
     path("admin/", site.urls),
     path("", include("rowmill.web.urls")),

@@ -26,7 +26,7 @@ from rowmill.tabular.child import inspect_in_child
 from rowmill.uploads.mending import make_bytes, needs_bytes
 from rowmill.uploads.places import get_storage, hold_original, original_key, publish_original, publish_table
 from rowmill.uploads.purge import purge_upload
-from rowmill.uploads.receive import inspect_lease
+from rowmill.uploads.receive import inspect_lease, is_for_precheck
 from rowmill.uploads.rules import make_scratch, read_rules
 
 log = structlog.get_logger("rowmill.uploads")
@@ -68,7 +68,7 @@ def inspect_upload(upload: Upload) -> Upload:
     if needs_bytes(upload) and (stopped := _mend(upload)) is not None:
         return _refuse(upload, stopped)
     _need_hash(upload)
-    if (wrong := _find_other_bytes(upload)) is not None:
+    if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
         return _refuse(upload, wrong)
     scratch = make_scratch()
     try:
@@ -80,7 +80,7 @@ def inspect_upload(upload: Upload) -> Upload:
         if inspection.verdict == "sound":
             table = publish_table(upload, scratch / "table.parquet")
             fault_point("copied")
-        _write_verdict(upload, inspection, table)
+        write_verdict(upload, inspection, table, keep=not is_for_precheck(upload.intent))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     fault_point("judged")
@@ -119,10 +119,10 @@ def _keeper(upload: Upload) -> Callable[[], None]:
     return keep
 
 
-def _find_other_bytes(upload: Upload) -> Finding | None:
+def find_other_bytes(upload: Upload, sha256: str) -> Finding | None:
     """Give the finding for a file that is not what its sender said it would be."""
     declared = UploadSession.objects.filter(upload=upload).values_list("sha256", flat=True).first()
-    if not declared or declared == upload.sha256:
+    if not declared or declared == sha256:
         return None
     return Finding(
         code="hash_mismatch",
@@ -134,7 +134,7 @@ def _find_other_bytes(upload: Upload) -> Finding | None:
 
 def _refuse(upload: Upload, finding: Finding) -> Upload:
     """Refuse a file unread, and remove its bytes: they are nobody's."""
-    _write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
+    write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
     upload.refresh_from_db()
     purge_upload(upload)
     upload.refresh_from_db()
@@ -166,18 +166,22 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
             return inspect_in_child(path, table_out=table_out, **read_rules(upload))
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
-        finding = Finding(
-            code="cannot_be_read",
-            severity="error",
-            message=str(error),
-            mend="Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that.",
-        )
-        return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
+        return cannot_be_read(str(error))
+
+
+def cannot_be_read(words: str) -> Inspection:
+    """Give the verdict on a file that could not be read to its end."""
+    mend = "Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that."
+    finding = Finding("cannot_be_read", "error", words, mend=mend)
+    return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
 
 
 @transaction.atomic
-def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]) -> None:
-    """Write state, facts and findings together, if the upload is still ours."""
+def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str], *, keep: bool = True) -> None:
+    """Write state, facts and findings together, if the upload is still ours.
+
+    Not `keep`: its bytes are due to go like a refused file's, even if it is sound. Raises: LostLease.
+    """
     sound = inspection.verdict == "sound"
     facts = inspection.to_json()
     facts.pop("findings")
@@ -193,7 +197,7 @@ def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]
         row_count=inspection.row_count,
         checked_at=timezone.now(),
         lease_until=None,
-        purge_after=None if sound else timezone.now() + REFUSED_KEPT,
+        purge_after=None if sound and keep else timezone.now() + REFUSED_KEPT,
     )
     if changed != 1:
         raise LostLease
@@ -204,6 +208,16 @@ def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]
     )
     verb = "upload.ready" if sound else "upload.rejected"
     audit.record(upload.org, None, verb, "upload", upload.public_id, rows=inspection.row_count)
+    log.info(
+        "upload judged",
+        upload_id=str(upload.public_id),
+        kind=upload.kind,
+        outcome=inspection.verdict,
+        seconds=inspection.seconds,
+        bytes=upload.size_bytes,
+        rows=inspection.row_count,
+        count=len(inspection.findings),
+    )
 
 
 def _as_record(upload: Upload, position: int, finding: Finding) -> FindingRecord:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import downloads, jobs, mends, uploads, verdicts
+from rowmill.web import downloads, jobs, mends, prechecks, uploads, verdicts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
@@ -22,6 +22,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:public_id>/mend", mends.mend, name="upload-mend"),
     path("uploads/<uuid:public_id>/failed-rows.csv", mends.failed_rows, name="upload-failed-rows"),
     path("uploads/<uuid:public_id>/annotated.xlsx", mends.annotated, name="upload-annotated"),
+    path("precheck-validation", prechecks.door, name="prechecks"),
+    path("precheck-validation/<uuid:public_id>", prechecks.precheck_page, name="precheck"),
+    path("precheck-validation/<uuid:public_id>/findings.csv", prechecks.findings_csv, name="precheck-csv"),
+    path("precheck-validation/<uuid:public_id>/findings.json", prechecks.findings_json, name="precheck-json"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<uuid:public_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:public_id>/cancel", jobs.cancel, name="job-cancel"),

@@ -16,6 +16,7 @@ from rowmill.jobs.submit import find_twin
 from rowmill.models import Job, Upload, UploadState
 from rowmill.orgs import fetch, own
 from rowmill.uploads.handouts import has_bytes
+from rowmill.uploads.receive import is_for_precheck
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import describe_upload
 from rowmill.web.verdict_tags import does_stop, stops
@@ -165,7 +166,8 @@ def find_verdict(upload: Upload) -> Verdict | None:
     if upload.state == UploadState.ABORTED:
         return Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
     jobs = Job.objects.filter(upload=upload)
-    if upload.state == UploadState.READY and upload.intent is not None and not jobs.exists():
+    wanted = upload.intent is not None and not is_for_precheck(upload.intent)
+    if upload.state == UploadState.READY and wanted and not jobs.exists():
         return _held(upload) if upload.purge_after is not None else None
     word = "refused" if upload.state == UploadState.REJECTED else "sound"
     job = jobs.filter(deleted_at=None).order_by("-id").first()
