@@ -17,6 +17,7 @@ from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspecti
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
@@ -102,7 +103,8 @@ def open_table(
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         attempt.on_stage = on_stage
         reading = attempt.judge()
-        reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
+        found = replace(reading.inspection, causes=find_causes(reading, columns))
+        reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
         if attempt is not None and attempt.con is not None:
