@@ -44,6 +44,7 @@ class BalanceShape(serializers.Serializer[Any]):
     broken = serializers.IntegerField()
     balances = serializers.BooleanField()
     rows_balance = serializers.BooleanField()
+    left_out = serializers.IntegerField(help_text="Rows of the original that a mended copy does not have: rejected.")
 
 
 @extend_schema_serializer(component_name="Progress")
@@ -162,7 +163,7 @@ class UploadShape(serializers.Serializer[Any]):
         allow_blank=True, help_text='The file in equal stretches, a letter each: "." sound, "w" warning, "e" error.'
     )
     proposed_mends = MendShape(many=True)
-    parent = serializers.UUIDField(allow_null=True, help_text="The upload that this one is a mended copy of.")
+    mended_from = serializers.UUIDField(allow_null=True, help_text="The upload that this one is a mended copy of.")
     mends = serializers.ListField(child=serializers.CharField(), help_text="What was mended in this copy.")
     left_out_rows = serializers.IntegerField(help_text="Rows of the parent that this copy does not have.")
     created_at = serializers.DateTimeField()
@@ -298,7 +299,7 @@ def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
         "causes": facts.get("causes", []),
         "damage": facts.get("damage", ""),
         "proposed_mends": _describe_mends(upload),
-        "parent": str(upload.parent.public_id) if upload.parent else None,
+        "mended_from": str(upload.parent.public_id) if upload.parent else None,
         "mends": upload.mends,
         "left_out_rows": left_out_rows(upload),
         "created_at": upload.created_at,
@@ -319,11 +320,13 @@ def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
 
 def _describe_mends(upload: Upload) -> list[dict[str, str]]:
     """Give the mends that can be asked for, in the order of the causes; none where the bytes are gone."""
-    return [{"slug": m.slug, "title": m.title, "help": m.help} for m in propose_mends(upload)] if has_bytes(upload) else []
+    return (
+        [{"slug": m.slug, "title": m.title, "help": m.help} for m in propose_mends(upload)] if has_bytes(upload) else []
+    )
 
 
 def _balance(balance: Mapping[str, Any]) -> dict[str, Any]:
     """Give the balance with every word that is agreed, whatever an older record lacks."""
     numbers = ("lines", "header", "rows", "blank", "continuation", "preamble_footer", "broken")
-    words = {name: int(balance.get(name, 0)) for name in numbers}
+    words = {name: int(balance.get(name, 0)) for name in (*numbers, "left_out")}
     return {**words, "balances": bool(balance.get("balances")), "rows_balance": bool(balance.get("rows_balance"))}

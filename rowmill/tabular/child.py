@@ -26,6 +26,7 @@ SECONDS = 600.0
 # What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
 OPS: dict[str, str] = {
     "excerpt": "rowmill.tabular.looking.look",
+    "mend": "rowmill.tabular.mending.mend",
     "diagnose": "rowmill.tabular.diagnosis.diagnose",
 }
 T = TypeVar("T")

@@ -93,7 +93,11 @@ def _mend(upload: Upload) -> Finding | None:
     made = make_bytes(upload)
     if isinstance(made, Finding):
         return made
-    _renew(upload, **made)
+    with transaction.atomic():
+        _renew(upload, **made)
+        done = made["inspection"]["mended"]
+        counts = {"places": sum(done["applied"].values()), "left_out": done["left_out"]}
+        audit.record(upload.org, None, "upload.mended", "upload", upload.public_id, **counts)
     upload.refresh_from_db()
     return None
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
@@ -60,9 +59,9 @@ def mend_upload(caller: Caller, upload: Upload, mends: Sequence[str]) -> Upload:
             lease_until=timezone.now() - timedelta(seconds=1),  # due at once
             created_by=caller.user,
         )
-        audit.record(
-            caller.org, caller.user, "upload.mend", "upload", parent.public_id, mends=slugs, copy=str(made.public_id)
-        )
+        words = ", ".join(dict.fromkeys(slug.partition(":")[0] for slug in slugs))
+        told: dict[str, str | int] = {"copy": str(made.public_id), "mends": words, "count": len(slugs)}
+        audit.record(caller.org, caller.user, "upload.mend", "upload", parent.public_id, **told)
     fault_point("mend_asked")
     ring(INTERACTIVE)
     return made
@@ -137,7 +136,7 @@ def make_bytes(upload: Upload) -> dict[str, Any] | Finding:
     Shape: what is to be recorded of it (size_bytes, sha256, inspection), or why it cannot be made.
     Raises: StorageFault, OutOfSpace.
     """
-    parent = Upload.objects.filter(pk=upload.parent_id).first()
+    parent = upload.parent
     if parent is None or parent.purged_at is not None:
         return _parent_gone()
     scratch = make_scratch()

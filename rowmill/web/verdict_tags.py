@@ -119,7 +119,11 @@ def damage_strip(damage: str, size_bytes: int) -> dict[str, Any]:
         runs.append({"index": start, "health": health, "words": _run_words(start, length, count, health)})
         start += length
     troubled = [
-        {"index": i, "health": HEALTH.get(letter, "error"), "words": _run_words(i, 1, count, HEALTH.get(letter, "error"))}
+        {
+            "index": i,
+            "health": HEALTH.get(letter, "error"),
+            "words": _run_words(i, 1, count, HEALTH.get(letter, "error")),
+        }
         for i, letter in enumerate(damage)
         if letter != "."
     ]
@@ -139,7 +143,9 @@ def _map_words(damage: str) -> str:
     told = [plural(errors, "stretch").replace("stretchs", "stretches") + " with errors"] if errors else []
     told += [f"{warnings:,} with warnings only"] if warnings else []
     told += [f"{count - errors - warnings:,} sound"] if count > errors + warnings else []
-    where = f"The first trouble is {100 * first / count:.3g} % into it." if first else "The trouble begins at its start."
+    where = (
+        f"The first trouble is {100 * first / count:.3g} % into it." if first else "The trouble begins at its start."
+    )
     return f"The whole file in {count:,} equal stretches: {', '.join(told)}. {where}"
 
 

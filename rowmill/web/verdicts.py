@@ -108,7 +108,10 @@ def _causes_of(findings: list[Any]) -> list[dict[str, Any]]:
         cause = causes.setdefault(
             (found.code, found.column),
             {
-                **{name: getattr(found, name) for name in ("code", "severity", "message", "line", "row", "column", "byte")},
+                **{
+                    name: getattr(found, name)
+                    for name in ("code", "severity", "message", "line", "row", "column", "byte")
+                },
                 "column_name": found.column_name,
                 "count": 0,
                 "mend": "",
