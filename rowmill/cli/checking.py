@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rowmill.cli.files import FileArgument, SheetOption, whole
+from rowmill.cli.rules import find_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rowmill.contracts import Finding, Inspection
+    from rowmill.registry import Rules
     from rowmill.tabular.known_ids import IdAccount
     from rowmill.tabular.mends import MendReport
 
@@ -28,6 +30,10 @@ def check(
     file: FileArgument,
     kind: Annotated[
         str | None, typer.Option(help="Check the columns and cells against a kind, such as claim_status.")
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="The same against the rules of a Table Schema (Frictionless).", exists=True, dir_okay=False),
     ] = None,
     sheet: SheetOption = None,
     ids: Annotated[
@@ -54,8 +60,9 @@ def check(
     from rowmill.tabular.report import check_json, ids_json
 
     _need_place(file, mend, without_broken_rows)
+    rules = find_rules(kind, schema)
     with whole(file) as path:
-        inspection = inspect_file(path, kind, sheet)
+        inspection = inspect_file(path, rules, sheet)
         account = compare_ids(path, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
         if account is not None and account.unknown:
             inspection = _add(inspection, account.finding())
@@ -63,7 +70,7 @@ def check(
             _print_report(file, path, inspection, hint=mend is None)
             if account is not None:
                 _print_ids(account)
-        mended = _mend(path, mend, inspection, kind, sheet, without_broken_rows) if mend else None
+        mended = _mend(path, mend, inspection, rules, sheet, without_broken_rows) if mend else None
     if as_json:
         told = check_json(inspection) | ({"ids": ids_json(account)} if account else {})
         print(json.dumps(told | ({"mended": mended} if mended else {})))
@@ -94,35 +101,21 @@ def _need_place(file: Path, mend: Path | None, without_broken_rows: bool) -> Non
         raise typer.BadParameter(f"--mend OUT: there is no folder {str(mend.parent)!r}.")
 
 
-def _rules(kind: str | None) -> dict[str, Any]:
-    """Give what a kind holds a file against. Raises: NotFound for an unknown kind."""
-    from rowmill.registry import extend, get_check, get_kind
-    from rowmill.wiring import env
-
-    if kind is None:
-        return {"columns": (), "checks": {}}
-    extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
-    found = get_kind(kind)
-    slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
-    checks = {slug: get_check(slug) for slug in slugs}
-    return {"columns": found.columns, "checks": checks, "row_checks": found.checks}
-
-
-def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Inspection:
-    """Run the fast path over a file, against a kind where one is named. Raises: NotFound for an unknown kind."""
+def inspect_file(file: Path, rules: Rules, sheet: str | None = None) -> Inspection:
+    """Run the fast path over a file, and look for what a spreadsheet has damaged."""
     from rowmill.tabular.child import inspect_in_child
 
-    return inspect_in_child(file, sheet=sheet, **_rules(kind))
+    return inspect_in_child(file, rules.columns, rules.checks, row_checks=rules.row_checks, sheet=sheet, thorough=True)
 
 
 # ------------------------------------------------------------------------------------------------ the mended copy
 
 
 def _mend(
-    path: Path, out: Path, inspection: Inspection, kind: str | None, sheet: str | None, without_broken_rows: bool
+    path: Path, out: Path, inspection: Inspection, rules: Rules, sheet: str | None, without_broken_rows: bool
 ) -> dict[str, Any]:
     """Write the mended copy and judge it. Shape: out, applied, left_out, still_broken, verdict, summary, problem."""
-    from rowmill.errors import ChildError
+    from rowmill.errors import ChildError, InputError
     from rowmill.tabular.mend_child import mend_in_child
     from rowmill.tabular.mends import WITHOUT_BROKEN_ROWS
     from rowmill.tabular.report import describe
@@ -131,11 +124,11 @@ def _mend(
     if without_broken_rows:
         slugs.add(WITHOUT_BROKEN_ROWS)
     try:
-        report = mend_in_child(path, out, slugs, sheet=sheet, **_rules(kind))
-    except ChildError:
+        report = mend_in_child(path, out, slugs, columns=rules.columns, sheet=sheet)
+    except (ChildError, InputError):
         problem = "Nothing is written: this file cannot be mended without losing something of it."
         return {"out": None, "verdict": "unsound", "summary": problem} | _counts(None)
-    judged = inspect_file(out, kind)
+    judged = inspect_file(out, rules)
     return {"out": str(out), "verdict": judged.verdict, "summary": describe(judged)} | _counts(report)
 
 
