@@ -24,7 +24,10 @@ from rowmill.errors import ChildError, OutOfSpace
 MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
 # What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
-OPS: dict[str, str] = {}
+OPS: dict[str, str] = {
+    "check-ids": "rowmill.tabular.cohort_file.check_ids",
+    "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
+}
 T = TypeVar("T")
 # Address space is not memory: DuckDB and NumPy reserve far more than they touch.
 _ADDRESS_SPACE_EXTRA = 4_000_000_000

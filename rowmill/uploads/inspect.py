@@ -65,20 +65,20 @@ def inspect_upload(upload: Upload) -> Upload:
     where the original is neither in the storage nor in this machine's spool.
     Again: yes, by whoever claims it.
     """
-    _need_hash(upload)
-    if (wrong := _find_other_bytes(upload)) is not None:
-        return _refuse(upload, wrong)
-    scratch = _make_scratch()
+    need_hash(upload)
+    if (wrong := find_other_bytes(upload)) is not None:
+        return refuse_unread(upload, wrong)
+    scratch = make_scratch()
     try:
         inspection = _look(upload, scratch / "table.parquet")
         fault_point("inspected")
-        _renew(upload)
+        renew_lease(upload)
         publish_original(upload)
         table: dict[str, str] = {}
         if inspection.verdict == "sound":
             table = publish_table(upload, scratch / "table.parquet")
             fault_point("copied")
-        _write_verdict(upload, inspection, table)
+        write_verdict(upload, inspection, table)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     fault_point("judged")
@@ -86,11 +86,11 @@ def inspect_upload(upload: Upload) -> Upload:
     return upload
 
 
-def _need_hash(upload: Upload) -> None:
+def need_hash(upload: Upload) -> None:
     """Hash a file whose bytes nobody here has seen yet, while it is fetched. Raises: LostLease, FileNotFoundError."""
     if not upload.sha256:
         upload.sha256 = open_assembly(get_storage()).digest(original_key(upload), _keeper(upload))
-        _renew(upload, sha256=upload.sha256)
+        renew_lease(upload, sha256=upload.sha256)
 
 
 def _keeper(upload: Upload) -> Callable[[], None]:
@@ -102,12 +102,12 @@ def _keeper(upload: Upload) -> Callable[[], None]:
         nonlocal due
         if time.monotonic() > due:
             due = time.monotonic() + step
-            _renew(upload)
+            renew_lease(upload)
 
     return keep
 
 
-def _find_other_bytes(upload: Upload) -> Finding | None:
+def find_other_bytes(upload: Upload) -> Finding | None:
     """Give the finding for a file that is not what its sender said it would be."""
     declared = UploadSession.objects.filter(upload=upload).values_list("sha256", flat=True).first()
     if not declared or declared == upload.sha256:
@@ -120,9 +120,9 @@ def _find_other_bytes(upload: Upload) -> Finding | None:
     )
 
 
-def _refuse(upload: Upload, finding: Finding) -> Upload:
+def refuse_unread(upload: Upload, finding: Finding) -> Upload:
     """Refuse a file unread, and remove its bytes: they are nobody's."""
-    _write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
+    write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
     upload.refresh_from_db()
     purge_upload(upload)
     upload.refresh_from_db()
@@ -139,7 +139,7 @@ def note_lost(upload: Upload, message: str) -> None:
             audit.record(upload.org, None, "upload.lost", "upload", upload.public_id)
 
 
-def _renew(upload: Upload, **learnt: str) -> None:
+def renew_lease(upload: Upload, **learnt: str | int) -> None:
     """Hold the upload for as long as the next step may take, and write down what was learnt. Raises: LostLease."""
     if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
         lease_until=Now() + inspect_lease(), **learnt
@@ -155,7 +155,7 @@ def needed_checks(kind: Kind) -> dict[str, Check]:
     return {slug: get_check(slug) for slug in sorted(slugs)}
 
 
-def _make_scratch() -> Path:
+def make_scratch() -> Path:
     """Make a private folder on the data disk, so that the copy can be renamed into place."""
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Path(mkdtemp(prefix="inspect-", dir=settings.SCRATCH_DIR))
@@ -189,7 +189,7 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
 
 
 @transaction.atomic
-def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]) -> None:
+def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]) -> None:
     """Write state, facts and findings together, if the upload is still ours."""
     sound = inspection.verdict == "sound"
     facts = inspection.to_json()
