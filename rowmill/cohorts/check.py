@@ -20,13 +20,14 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.cohorts.files import DATABASE, IDS, hold_file, keep_unknown, publish_file, remove_derived
 from rowmill.cohorts.submissions import patient_table_of
-from rowmill.contracts import Balance, Column, Finding, Inspection
+from rowmill.contracts import Column, Finding, Inspection
 from rowmill.errors import ChildError, LostLease
 from rowmill.faults import fault_point
 from rowmill.models import SubmissionTable, TableState, Upload
 from rowmill.registry import get_kind
 from rowmill.tabular.child import run_in_child
 from rowmill.uploads.inspect import (
+    cannot_be_read,
     find_other_bytes,
     make_scratch,
     need_hash,
@@ -80,7 +81,7 @@ def check_table_file(upload: Upload) -> Upload:
     try:
         _make_mended(upload, table, scratch)
         need_hash(upload)
-        if (wrong := find_other_bytes(upload)) is not None:
+        if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
             return refuse_unread(upload, wrong)
         while not _check_once(upload, table, scratch):  # the patient file was replaced meanwhile
             remove_derived(upload)
@@ -158,14 +159,7 @@ def _judge(upload: Upload, table: SubmissionTable, scratch: Path) -> _Judged:
             found = _run("check-ids", request, scratch, upload, table)
     except ChildError as error:
         log.warning("cohort check died", upload_id=str(upload.public_id), error_type=type(error).__name__)
-        finding = Finding(
-            "cannot_be_read",
-            "error",
-            str(error),
-            mend="Save the file again as CSV in UTF-8, or split it, and send that.",
-        )
-        inspection = Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
-        return _Judged(inspection, {}, known, round(time.perf_counter() - begun, 3))
+        return _Judged(cannot_be_read(str(error)), {}, known, round(time.perf_counter() - begun, 3))
     inspection = Inspection.from_json(found["inspection"])
     return _Judged(inspection, found, known, round(time.perf_counter() - begun, 3))
 
@@ -281,13 +275,11 @@ def _tell(upload: Upload, table: SubmissionTable, judged: _Judged) -> None:
     """Log what became of a file, in ids and counts: the shares of accepted and refused ones come from here."""
     log.info(
         "cohort table judged",
+        kind=upload.kind,
         upload_id=str(upload.public_id),
-        path="fast",
-        verdict="accepted" if judged.accepted else "malformed" if judged.malformed else "unknown_ids",
-        patient_table=table.is_patient_table,
+        outcome="accepted" if judged.accepted else "malformed" if judged.malformed else "unknown_ids",
         bytes=upload.size_bytes,
         rows=judged.inspection.row_count,
-        ids=judged.found.get("ids", 0),
-        unknown=judged.found.get("unknown_count", 0),
+        count=judged.found.get("unknown_count", 0),
         seconds=judged.seconds,
     )

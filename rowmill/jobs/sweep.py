@@ -33,6 +33,7 @@ from rowmill.monitor.heartbeat import prune_workers
 from rowmill.storage import LocalStorage
 from rowmill.uploads.inspect import claim_upload
 from rowmill.uploads.places import get_storage
+from rowmill.uploads.prechecks import due_prechecks, take_back_prechecks
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload, inspect_lease
 from rowmill.uploads.sessions import expire_sessions
@@ -61,6 +62,8 @@ def sweep(*, large_too: bool = True) -> None:
     purge_due_uploads()
     tidy_bytes()
     prune_workers()
+    if due_prechecks().exists():
+        ring(INTERACTIVE)
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
             ring(lane)
@@ -105,7 +108,10 @@ def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) ->
     for upload in dead:
         abandon_upload(upload)
     if all_of_them:
-        Upload.objects.filter(state=UploadState.CHECKING).update(lease_until=Now() - timedelta(seconds=1))
+        leased = Upload.objects.filter(
+            state=UploadState.CHECKING, lease_until__isnull=False
+        )  # others wait for a precheck
+        leased.update(lease_until=Now() - timedelta(seconds=1))
     due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now())
     for upload_id in list((due if large_too else due.filter(session=None)).values_list("pk", flat=True)):
         if (claimed := claim_upload(upload_id)) is not None:
@@ -128,6 +134,7 @@ def recover_after_start(*, large_too: bool = True) -> None:
     if isinstance(storage, LocalStorage):
         storage.clear_incoming()
     take_back_leases(all_of_them=True)
+    take_back_prechecks()
     close_cancelled_batches()
     settle_jobs()
     UploadSession.objects.exclude(lease_until=None).update(lease_until=None)

@@ -27,6 +27,7 @@ SECONDS = 600.0
 OPS: dict[str, str] = {
     "check-ids": "rowmill.tabular.cohort_file.check_ids",
     "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
+    "diagnose": "rowmill.tabular.diagnosis.diagnose",
 }
 T = TypeVar("T")
 # Address space is not memory: DuckDB and NumPy reserve far more than they touch.

@@ -80,6 +80,11 @@ def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
     return tally.verdict(), tally.sequences > 0 and len(tally.lines) > 1
 
 
+def has_utf8(data: bytes) -> bool:
+    """Tell whether bytes hold a sign beyond ASCII that is UTF-8."""
+    return _UTF8_SEQUENCE.search(data) is not None
+
+
 def _is_rare_sign(sign: str) -> bool:
     """Tell whether a sign is a rare kanji: its first byte is what Windows-1252 has for a small letter with an accent."""
     return len(sign.encode("cp932", "replace")) == 2 and sign.encode("cp932", "replace")[0] >= 0xE0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -17,6 +17,7 @@ from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspecti
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
@@ -36,6 +37,7 @@ from rowmill.tabular.source import note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
 
 _BLOCK = 1 << 20
+OnStage = Callable[[str, Inspection], None]
 SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 
@@ -85,19 +87,24 @@ def open_table(
     limits: Limits = DEFAULT_LIMITS,
     sheet: str | None = None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
+    on_stage: OnStage = lambda stage, so_far: None,
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
 
     `on_progress` hears, a few times a second and at the end, how many bytes have been scanned, out of the file's size; where
-    the text is longer or shorter than the file, as large a part of it.
+    the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
+    header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
+    out to be written otherwise than its beginning says, it hears them again. The hash comes at the end.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
+        attempt.on_stage = on_stage
         reading = attempt.judge()
-        reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
+        found = replace(reading.inspection, causes=find_causes(reading, columns))
+        reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
         if attempt is not None and attempt.con is not None:
@@ -121,6 +128,7 @@ class _Attempt:
         on_progress: Callable[[int], None],
     ) -> None:
         self.on_progress = on_progress
+        self.on_stage: OnStage = lambda stage, so_far: None
         self.told = 0
         self.path = path.resolve()
         self.sheet = sheet
@@ -229,6 +237,7 @@ class _Attempt:
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
         check_header(header, rows, self.columns, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
+        self._tell_stage("metadata", encoding, shape, header, Balance())
         return self._read(source, encoding, shape, rows, header, tolerate)
 
     def _shape(self, sample: bytes, whole: bool) -> tuple[Shape, list[SampleRow]]:
@@ -283,19 +292,14 @@ class _Attempt:
         elif scan.long_row:
             loader.run(self._loader_source(source, shape, scan.long_row))
         self._compare(loader, ledger)
+        self._tell_stage("integrity", encoding, shape, header, ledger.balance())
         note_bad_cells(con, conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
             notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
-        dialect = Dialect(
-            encoding.name,
-            encoding.bom,
-            chr(shape.delimiter),
-            chr(shape.quote) if shape.quote >= 0 else "",
-            "mixed" if scan.mixed_noted else shape.newline.decode(),
-        )
+        dialect = _dialect_of(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
         self._note_full_sheet(ledger)
@@ -355,6 +359,17 @@ class _Attempt:
         self.told = max(self.told, reached * self.size // max(1, source.stat().st_size))
         self.on_progress(self.told)
 
+    def _tell_stage(self, stage: str, encoding: Encoding, shape: Shape, header: Header, balance: Balance) -> None:
+        """Say what is known by now; a place in a decoded or unpacked text is told by its line alone."""
+        dialect = None if self.table is not None else _dialect_of(encoding, shape)
+        found = [f for f in self.notes.findings() if stage == "integrity" or f.severity == "error"]
+        if encoding.name != "utf-8" or self.table is not None:
+            found = [replace(f, byte=None) for f in found]
+        sheet = self.table.sheet if self.table else ""
+        word: Literal["sound", "unsound"] = "unsound" if self.notes.has_errors else "sound"
+        so_far = Inspection(word, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
+        self.on_stage(stage, replace(so_far, size_bytes=self.size, sheet=sheet))
+
     def _note_full_sheet(self, ledger: Ledger) -> None:
         """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
         balance = ledger.balance()
@@ -396,3 +411,10 @@ class _Attempt:
             self.digest.hexdigest(),
             sheet=self.table.sheet if self.table else "",
         )
+
+
+def _dialect_of(encoding: Encoding, shape: Shape, *, mixed: bool = False) -> Dialect:
+    """Say how the file is written; `mixed`: its lines end in several ways."""
+    quote = chr(shape.quote) if shape.quote >= 0 else ""
+    newline = "mixed" if mixed else shape.newline.decode()
+    return Dialect(encoding.name, encoding.bom, chr(shape.delimiter), quote, newline)

@@ -66,7 +66,7 @@ def inspect_upload(upload: Upload) -> Upload:
     Again: yes, by whoever claims it.
     """
     need_hash(upload)
-    if (wrong := find_other_bytes(upload)) is not None:
+    if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
         return refuse_unread(upload, wrong)
     scratch = make_scratch()
     try:
@@ -107,10 +107,10 @@ def _keeper(upload: Upload) -> Callable[[], None]:
     return keep
 
 
-def find_other_bytes(upload: Upload) -> Finding | None:
+def find_other_bytes(upload: Upload, sha256: str) -> Finding | None:
     """Give the finding for a file that is not what its sender said it would be."""
     declared = UploadSession.objects.filter(upload=upload).values_list("sha256", flat=True).first()
-    if not declared or declared == upload.sha256:
+    if not declared or declared == sha256:
         return None
     return Finding(
         code="hash_mismatch",
@@ -179,18 +179,22 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
             )
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
-        finding = Finding(
-            code="cannot_be_read",
-            severity="error",
-            message=str(error),
-            mend="Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that.",
-        )
-        return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
+        return cannot_be_read(str(error))
+
+
+def cannot_be_read(words: str) -> Inspection:
+    """Give the verdict on a file that could not be read to its end."""
+    mend = "Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that."
+    finding = Finding("cannot_be_read", "error", words, mend=mend)
+    return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
 
 
 @transaction.atomic
-def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]) -> None:
-    """Write state, facts and findings together, if the upload is still ours."""
+def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str], *, keep: bool = True) -> None:
+    """Write state, facts and findings together, if the upload is still ours.
+
+    Not `keep`: its bytes are due to go like a refused file's, even if it is sound. Raises: LostLease.
+    """
     sound = inspection.verdict == "sound"
     facts = inspection.to_json()
     facts.pop("findings")
@@ -204,7 +208,7 @@ def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str])
         row_count=inspection.row_count,
         checked_at=timezone.now(),
         lease_until=None,
-        purge_after=None if sound else timezone.now() + REFUSED_KEPT,
+        purge_after=None if sound and keep else timezone.now() + REFUSED_KEPT,
     )
     if changed != 1:
         raise LostLease
@@ -215,6 +219,16 @@ def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str])
     )
     verb = "upload.ready" if sound else "upload.rejected"
     audit.record(upload.org, None, verb, "upload", upload.public_id, rows=inspection.row_count)
+    log.info(
+        "upload judged",
+        upload_id=str(upload.public_id),
+        kind=upload.kind,
+        outcome=inspection.verdict,
+        seconds=inspection.seconds,
+        bytes=upload.size_bytes,
+        rows=inspection.row_count,
+        count=len(inspection.findings),
+    )
 
 
 def _as_record(upload: Upload, position: int, finding: Finding) -> FindingRecord:

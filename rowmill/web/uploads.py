@@ -42,7 +42,7 @@ from rowmill.models import (
 )
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
-from rowmill.uploads.receive import max_upload_bytes
+from rowmill.uploads.receive import is_for_precheck, max_upload_bytes
 from rowmill.uploads.sessions import fetch_session
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import describe_upload, list_history
@@ -241,7 +241,8 @@ def _find_verdict(upload: Upload) -> Verdict | None:
     if upload.state == UploadState.ABORTED:
         return Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
     jobs = Job.objects.filter(upload=upload)
-    if upload.state == UploadState.READY and upload.intent is not None and not jobs.exists():
+    wanted = upload.intent is not None and not is_for_precheck(upload.intent)
+    if upload.state == UploadState.READY and wanted and not jobs.exists():
         return _held(upload) if upload.purge_after is not None else None
     word = "refused" if upload.state == UploadState.REJECTED else "sound"
     job = jobs.filter(deleted_at=None).order_by("-id").first()

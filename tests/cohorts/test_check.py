@@ -26,7 +26,11 @@ def test_the_patient_table_registers_its_ids_and_another_table_is_kept_as_a_data
     assert stored(patients.upload) == {"original", "ids", "database"}
     labs = send("labs", LABS)
     assert (labs.state, labs.id_count, labs.row_count, labs.unknown_count) == (TableState.READY, 2, 3, 0)
-    assert (labs.accepted, labs.checked_against, labs.upload.state) == (labs.upload, patients.accepted, UploadState.READY)
+    assert (labs.accepted, labs.checked_against, labs.upload.state) == (
+        labs.upload,
+        patients.accepted,
+        UploadState.READY,
+    )
     assert stored(labs.upload) == {"original", "database"}
     with hold_file(labs, DATABASE) as path, duckdb.connect(str(path), read_only=True) as con:
         rows = con.execute("SELECT * FROM labs ORDER BY row_number").fetchall()
