@@ -259,15 +259,10 @@ class Kind:
     lease_seconds: ClassVar[int] = 60
     max_attempts: ClassVar[int] = 5
     result_header: ClassVar[tuple[str, ...]] = ("row", "success", "error")
-    makes_jobs: ClassVar[bool] = (
-        True  # else its files are taken in by their own line of work, and no job runs over them
-    )
+    makes_jobs: ClassVar[bool] = True  # else a line of work takes its files in, and no job runs over them
 
     def judge(self, upload: Any, usual: Callable[[Any], Any]) -> Any:
-        """Judge an upload that the caller holds under a lease, and give it anew. A kind may have a way of its own.
-
-        Raises: what the usual way raises. Again: yes, by whoever claims it.
-        """
+        """Judge an upload that the caller holds; a kind may have a way of its own. Raises: what the usual way raises."""
         return usual(upload)
 
     def open(self, job: JobInfo) -> None:

@@ -38,6 +38,6 @@ class CohortTable(Kind):
         """Say ok for every row without a problem: what there was to do was done for the table as a whole."""
         for row in rows:
             if row.problems:
-                yield Outcome(row.number, "rejected", "BAD_CELL", "A cell of this row is wrong.")
+                yield Outcome(row.number, "rejected", "INVALID_INPUT", "A cell of this row is wrong.")
             else:
                 yield Outcome(row.number, "ok")
