@@ -28,6 +28,10 @@ OPS: dict[str, str] = {
     "check-ids": "rowmill.tabular.cohort_file.check_ids",
     "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
     "diagnose": "rowmill.tabular.diagnosis.diagnose",
+    "mend": "rowmill.tabular.mending.mend",
+    "examples": "rowmill.tabular.handing.show_examples",
+    "failed_rows": "rowmill.tabular.handing.list_failed_rows",
+    "annotate": "rowmill.tabular.handing.annotate",
 }
 T = TypeVar("T")
 # Address space is not memory: DuckDB and NumPy reserve far more than they touch.

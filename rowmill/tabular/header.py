@@ -98,7 +98,7 @@ def _looks_like_header(cells: Sequence[bytes], below: Sequence[SampleRow], after
     """
     if any(not c.strip() or _kind_of(c) for c in cells) or len(set(cells)) < len(cells):
         return False
-    return any(_kind_of(c) for r in below for c in r.cells) or not below or after_sentences
+    return any(_kind_of(c) for r in below for c in r.cells) or after_sentences
 
 
 def _kind_of(value: bytes) -> str:

@@ -140,6 +140,7 @@ class _Attempt:
         self.notes = Notes()
         self.digest = Digest(self.path)
         self.mixed = False
+        self.unreadable: Sequence[int] = ()
         self.top_sound = False
 
     def judge(self) -> Reading:
@@ -197,8 +198,8 @@ class _Attempt:
     def _judge_transcoded(self, encoding: Encoding) -> Reading:
         """Judge a UTF-8 copy of the file; places are told in the original."""
         copy = self.temp / "text"
-        bad = transcode(self.path, copy, encoding)
-        reading = self._judge_text(copy, encoding, tolerate=True, bad_original=bad)
+        self.unreadable = transcode(self.path, copy, encoding)
+        reading = self._judge_text(copy, encoding, tolerate=True)
         offsets = Offsets(copy, encoding)
         told = [f.byte for f in reading.inspection.findings if f.byte is not None]
         original = offsets.original(told)
@@ -211,9 +212,7 @@ class _Attempt:
 
     # ---------------------------------------------------------------------------------- text
 
-    def _judge_text(
-        self, source: Path, encoding: Encoding, *, tolerate: bool, bad_original: int | None = None
-    ) -> Reading:
+    def _judge_text(self, source: Path, encoding: Encoding, *, tolerate: bool) -> Reading:
         """Judge UTF-8 text: dialect, header, then the scan and the loader beside each other."""
         skip = encoding.skip if source == self.path else 0
         with source.open("rb") as file:
@@ -227,8 +226,6 @@ class _Attempt:
         self.notes = notes = Notes(header.names if header else (), unit="Sheet row" if self.table else "Line")
         if self.table is not None:
             note_table(self.table, notes)
-        if bad_original is not None:
-            notes.add("bad-encoding", byte=None, encoding=encoding.name)
         if header is None:
             if sample.strip() and not whole:
                 notes.add("row-too-long", line=1, limit=SAMPLE_BYTES)
@@ -337,13 +334,14 @@ class _Attempt:
                 clean,
                 line if head.lines == 1 and not header.broken else b"",
                 tolerate_bad_bytes=tolerate,
+                unreadable=self.unreadable,
                 profile=Profile.of(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
                 first_bad_is_mixed=self.mixed and source == self.path,
                 on_progress=lambda reached: self._tell_progress(reached, source),
             )
             try:
-                check_top(top, head, shape, self.notes, tolerate)
+                check_top(top, head, shape, self.notes, tolerate, [at for at in self.unreadable[:1] if at < head.end])
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
             except NotUtf8:

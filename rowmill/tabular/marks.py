@@ -9,7 +9,9 @@ from typing import NamedTuple
 from rowmill.tabular.records import Shape
 
 BOM = b"\xef\xbb\xbf"
-_TYPOGRAPHIC = (b"\xe2\x80\x9c", b"\xe2\x80\x9d", b"\xe2\x80\x9e")
+OPENING = (b"\xe2\x80\x9c", b"\xe2\x80\x9e")
+CLOSING = (b"\xe2\x80\x9d", b"\xe2\x80\x9c")  # in German the one that opens in English closes
+_TYPOGRAPHIC = (*OPENING, CLOSING[0])
 # A line of sums has the width of a row; it is told by its first word, and only at the file's very end.
 _TOTAL = re.compile(rb"(?<=[\r\n])\"?(?:grand |sub)?total", re.I)
 _TAIL = 4096

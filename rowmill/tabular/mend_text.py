@@ -72,9 +72,11 @@ class Layout:
         return below.start == one.end and below.code in ("too-few-fields", "truncated")
 
 
-def lay_out(reading: Reading) -> Layout | None:
-    """Take a judged file's text apart; None where it was not read as a table."""
-    if reading.text_path is None or reading.shape is None or reading.ledger is None or _has_stand_ins(reading):
+def lay_out(reading: Reading, *, even_if_lossy: bool = False) -> Layout | None:
+    """Take a judged file's text apart; None where it was not read as a table, or not without losing signs of it."""
+    if reading.text_path is None or reading.shape is None or reading.ledger is None:
+        return None
+    if _has_stand_ins(reading) and not even_if_lossy:
         return None
     path, shape, breaks = reading.text_path, reading.shape, reading.ledger.breaks
     size = path.stat().st_size
