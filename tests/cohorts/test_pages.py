@@ -148,7 +148,7 @@ def test_another_org_finds_nothing(browser, send, submission, people):
     for address in (base, f"{base}patient", f"{base}patient/database", f"/cohorts/{submission.cohort.public_id}/"):
         assert charlie.get(address).status_code == 404, address
         mine = browser.get(address)
-        mine.close()
+        assert not mine.streaming or b"".join(mine.streaming_content)
         assert mine.status_code == 200, address
     assert charlie.post(f"{base}delete").status_code == 404
     assert SubmissionTable.objects.exists()
