@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from rowmill import audit
 from rowmill.cohorts.files import DATABASE, IDS, hold_file, keep_unknown, publish_file, remove_derived
+from rowmill.cohorts.intake import ID_MEND, NEW_FILE
 from rowmill.cohorts.submissions import patient_table_of
 from rowmill.contracts import Column, Finding, Inspection
 from rowmill.errors import ChildError, LostLease
@@ -29,16 +31,16 @@ from rowmill.tabular.child import run_in_child
 from rowmill.uploads.inspect import (
     cannot_be_read,
     find_other_bytes,
-    make_scratch,
+    mend_bytes,
     need_hash,
-    needed_checks,
     refuse_unread,
     renew_lease,
     write_verdict,
 )
-from rowmill.uploads.places import get_spool, get_storage, hash_file, hold_original, original_key, publish_original
+from rowmill.uploads.mending import needs_bytes
+from rowmill.uploads.places import get_storage, hash_file, hold_original, original_key, publish_original
 from rowmill.uploads.purge import purge_upload
-from rowmill.uploads.receive import abandon_upload
+from rowmill.uploads.rules import make_scratch, needed_checks
 
 log = structlog.get_logger("rowmill.cohorts")
 MALFORMED = "File appears invalid. Use Precheck Validation for diagnostics."
@@ -65,21 +67,24 @@ class _Judged:
         return not self.malformed and not self.found.get("unknown_count")
 
 
-def check_table_file(upload: Upload) -> Upload:
+def check_table_file(upload: Upload, usual: Callable[[Upload], Upload]) -> Upload:
     """Judge the CHECKING upload of a cohort table that this caller holds: READY with its database, or REJECTED.
+
+    A file of the kind that is no table's, such as one that was prechecked and mended, is judged as is `usual`.
 
     Raises: LostLease where another took it over, or its table is gone; StorageFault; FileNotFoundError where its bytes
     are nowhere. Again: yes, by whoever claims it; what a dead one left of derived files goes first.
     """
+    _adopt(upload)
     table = SubmissionTable.objects.select_related("org", "submission").filter(upload=upload).first()
     if table is None:
-        abandon_upload(upload)
-        raise LostLease("The table of this file was deleted.")
+        return usual(upload)
     remove_derived(upload)
     _move(upload, table, state=TableState.CONVERTING)
     scratch = make_scratch()
     try:
-        _make_mended(upload, table, scratch)
+        if (stopped := _make_mended(upload, table, scratch)) is not None:
+            return refuse_unread(upload, stopped)
         need_hash(upload)
         if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
             return refuse_unread(upload, wrong)
@@ -89,6 +94,13 @@ def check_table_file(upload: Upload) -> Upload:
         shutil.rmtree(scratch, ignore_errors=True)
     upload.refresh_from_db()
     return upload
+
+
+def _adopt(upload: Upload) -> None:
+    """Make a mended copy of a table's refused file that table's latest file. Again: yes."""
+    if upload.parent_id is not None:
+        refused = SubmissionTable.objects.filter(upload=upload.parent_id, state=TableState.REJECTED)
+        refused.update(upload=upload, **NEW_FILE)
 
 
 def _check_once(upload: Upload, table: SubmissionTable, scratch: Path) -> bool:
@@ -181,16 +193,17 @@ def _run(op: str, request: dict[str, Any], scratch: Path, upload: Upload, table:
     )
 
 
-def _make_mended(upload: Upload, table: SubmissionTable, scratch: Path) -> None:
-    """Make the bytes of a mended copy out of its parent's, where they are not made yet.
+def _make_mended(upload: Upload, table: SubmissionTable, scratch: Path) -> Finding | None:
+    """Make the bytes of a mended copy of its parent's, where they are not made yet. Gives why not, where it cannot be.
 
     Raises: FileNotFoundError where the parent is gone.
     """
-    key, spool = original_key(upload), get_spool()
-    if upload.parent is None or spool.stat(key) or get_storage().stat(key):
-        return
+    if not needs_bytes(upload) or upload.parent is None:
+        return None
+    if not upload.mends[0].startswith(ID_MEND):
+        return mend_bytes(upload)
     out = scratch / "mended"
-    causes = [mend.removeprefix("id-") for mend in upload.mends]
+    causes = [mend.removeprefix(ID_MEND) for mend in upload.mends]
     with ExitStack() as held:
         request = _request(upload.parent, table) | {"causes": causes, "out": str(out)}
         request["path"] = str(held.enter_context(hold_original(upload.parent)))
@@ -201,9 +214,10 @@ def _make_mended(upload: Upload, table: SubmissionTable, scratch: Path) -> None:
         upload.org, upload.created_by, "upload.mend", "upload", upload.public_id,
         parent=str(upload.parent.public_id), ids=found["ids"], rows=found["rows"],
     )  # fmt: skip
-    spool.put_file(key, out)
+    get_storage().put_file(original_key(upload), out)
     fault_point("mended_made")
     renew_lease(upload, sha256=upload.sha256, size_bytes=upload.size_bytes)
+    return None
 
 
 # ------------------------------------------------------------------------------------------------ write

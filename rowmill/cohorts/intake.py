@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -14,6 +15,7 @@ from rowmill.errors import InputError, StateError
 from rowmill.faults import fault_point
 from rowmill.models import WORKING_STATES, SubmissionTable, TableState, Upload
 from rowmill.orgs import Caller
+from rowmill.uploads.mending import mended_name
 from rowmill.uploads.receive import abandon_upload, begin_upload, clean_name, finish_upload, receive_whole
 
 log = structlog.get_logger("rowmill.cohorts")
@@ -23,6 +25,12 @@ LARGE = (
     "This file is larger than 500 MB. It is read from the disk in pieces, so memory stays as it is, but it takes longer: "
     "count on some seconds for each 100 MB."
 )
+ID_MEND = "id-"  # what the mends of IDs begin with, in `Upload.mends`
+# What a table's row says of a file of which nothing is known yet.
+NEW_FILE: dict[str, Any] = {
+    "state": TableState.CONVERTING, "row_count": None, "id_count": None, "unknown_count": 0, "unknown_rows": 0,
+    "causes": {}, "code": "", "message": "", "checked_at": None, "seconds": None,
+}  # fmt: skip
 # What can be mended without guessing: each unknown ID has exactly one known ID that it can have been.
 MENDABLE = ("leading-zeros", "spaces", "case", "decimal", "signs", "swapped", "near")
 
@@ -85,10 +93,10 @@ def mend_table(caller: Caller, table: SubmissionTable, causes: Sequence[str]) ->
         upload = Upload.objects.create(
             org=caller.org,
             kind=KIND,
-            name=clean_name(_mended_name(parent.name)),
+            name=clean_name(mended_name(parent.name)),
             created_by=caller.user,
             parent=parent,
-            mends=[f"id-{cause}" for cause in chosen],
+            mends=[ID_MEND + cause for cause in chosen],
         )
         audit.record(
             caller.org, caller.user, "upload.begin", "upload", upload.public_id, kind=KIND, parent=str(parent.public_id)
@@ -102,20 +110,11 @@ def mend_table(caller: Caller, table: SubmissionTable, causes: Sequence[str]) ->
     return table
 
 
-def _mended_name(name: str) -> str:
-    """Name a mended copy: it is a CSV whatever its original was."""
-    stem = name.rsplit(".", 1)[0][:230]
-    return f"{stem}-mended.csv"
-
-
 def _begin(caller: Caller, table: SubmissionTable, upload: Upload) -> None:
     """Make an upload the table's latest. Raises: StateError where another one came first."""
     with transaction.atomic():
         idle = SubmissionTable.objects.filter(pk=table.pk, upload=table.upload).exclude(state__in=WORKING_STATES)
-        changed = idle.update(
-            upload=upload, state=TableState.UPLOADING, row_count=None, id_count=None, unknown_count=0, unknown_rows=0,
-            causes={}, code="", message="", checked_at=None, seconds=None,
-        )  # fmt: skip
+        changed = idle.update(upload=upload, **NEW_FILE | {"state": TableState.UPLOADING})
         if changed:
             audit.record(
                 caller.org, caller.user, "table.upload", "submission", table.submission.public_id,

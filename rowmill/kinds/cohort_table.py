@@ -32,7 +32,7 @@ class CohortTable(Kind):
 
     def judge(self, upload: Any, usual: Callable[[Any], Any]) -> Any:
         """Check the IDs too, and keep the table as a database."""
-        return check_table_file(upload)
+        return check_table_file(upload, usual)
 
     def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Say ok for every row without a problem: what there was to do was done for the table as a whole."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from rowmill.contracts import Check, Column, Inspection
-from rowmill.errors import ChildError, OutOfSpace
+from rowmill.errors import ChildError, InputError, OutOfSpace
 
 MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
@@ -27,6 +27,7 @@ SECONDS = 600.0
 OPS: dict[str, str] = {
     "check-ids": "rowmill.tabular.cohort_file.check_ids",
     "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
+    "excerpt": "rowmill.tabular.looking.look",
     "diagnose": "rowmill.tabular.diagnosis.diagnose",
     "mend": "rowmill.tabular.mending.mend",
     "examples": "rowmill.tabular.handing.show_examples",
@@ -319,6 +320,8 @@ def main() -> None:
                 "message": "Reading the file took more memory than it may. Split it and send its parts.",
             }
         )
+    except InputError as error:  # ours: its words hold no cell
+        _answer({"error": "input", "message": str(error)})
     except Exception as error:
         # The text of a foreign exception may hold cells: only its class is told.
         kind = "out_of_space" if is_out_of_space(error) else "failed"
