@@ -12,6 +12,7 @@ from rowmill.errors import ConfigError, NotFound
 
 KINDS: dict[str, str] = {
     "claim_status": "rowmill.kinds.claim_status.ClaimStatus",
+    "cohort_table": "rowmill.kinds.cohort_table.CohortTable",
 }
 PAYERS: dict[str, str] = {
     "UHC": "rowmill.payers.uhc.UnitedHealthcare",

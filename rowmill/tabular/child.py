@@ -25,6 +25,8 @@ MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
 # What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
 OPS: dict[str, str] = {
+    "check-ids": "rowmill.tabular.cohort_file.check_ids",
+    "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
     "excerpt": "rowmill.tabular.looking.look",
     "diagnose": "rowmill.tabular.diagnosis.diagnose",
     "mend": "rowmill.tabular.mending.mend",
