@@ -34,6 +34,7 @@ from rowmill.monitor.heartbeat import prune_workers
 from rowmill.storage import LocalStorage
 from rowmill.uploads.inspect import claim_upload
 from rowmill.uploads.places import get_storage
+from rowmill.uploads.prechecks import due_prechecks, take_back_prechecks
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload, inspect_lease
 from rowmill.uploads.sessions import expire_sessions
@@ -63,6 +64,8 @@ def sweep(*, large_too: bool = True) -> None:
     tidy_bytes()
     prune_workers()
     drop_old_rows()
+    if due_prechecks().exists():
+        ring(INTERACTIVE)
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
             ring(lane)
@@ -98,8 +101,8 @@ def settle_jobs() -> None:
 def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) -> None:
     """Inspect again what a dead inspector left, and abandon what a dead receiver left.
 
-    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door
-    is left to the threads that inspect, which are rung.
+    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door,
+    and mended copies, are left to the threads that inspect, which are rung.
     """
     dead = Upload.objects.filter(state=UploadState.RECEIVING).exclude(session__state__in=UNDER_WAY)
     if not all_of_them:
@@ -107,9 +110,12 @@ def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) ->
     for upload in dead:
         abandon_upload(upload)
     if all_of_them:
-        Upload.objects.filter(state=UploadState.CHECKING).update(lease_until=Now() - timedelta(seconds=1))
+        leased = Upload.objects.filter(
+            state=UploadState.CHECKING, lease_until__isnull=False
+        )  # others wait for a precheck
+        leased.update(lease_until=Now() - timedelta(seconds=1))
     due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now())
-    for upload_id in list((due if large_too else due.filter(session=None)).values_list("pk", flat=True)):
+    for upload_id in list((due if large_too else due.filter(session=None, mends=[])).values_list("pk", flat=True)):
         if (claimed := claim_upload(upload_id)) is not None:
             judge_claimed(claimed)
     unanswered = Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None, purge_after=None)
@@ -130,6 +136,7 @@ def recover_after_start(*, large_too: bool = True) -> None:
     if isinstance(storage, LocalStorage):
         storage.clear_incoming()
     take_back_leases(all_of_them=True)
+    take_back_prechecks()
     close_cancelled_batches()
     settle_jobs()
     UploadSession.objects.exclude(lease_until=None).update(lease_until=None)

@@ -20,7 +20,7 @@ def drop_job_index(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rowmill', '0005_precheck'),
+        ('rowmill', '0006_cohorts'),
     ]
 
     operations = [

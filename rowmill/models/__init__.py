@@ -1,5 +1,6 @@
 """Tables, constraints and state words. No verbs, no I/O."""
 
+from rowmill.models.cohorts import WORKING_STATES, Cohort, Submission, SubmissionTable, TableState, UnknownIds
 from rowmill.models.contacts import Contact
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
@@ -26,11 +27,13 @@ __all__ = [
     "FINAL_STATES",
     "LIVE_STATES",
     "OPEN_STATES",
+    "WORKING_STATES",
     "AttemptCount",
     "AuditEvent",
     "Batch",
     "BatchMerge",
     "BatchState",
+    "Cohort",
     "ColumnMapping",
     "Contact",
     "FindingRecord",
@@ -54,7 +57,11 @@ __all__ = [
     "SessionDoor",
     "SessionState",
     "SignInLink",
+    "Submission",
+    "SubmissionTable",
+    "TableState",
     "Undo",
+    "UnknownIds",
     "Upload",
     "UploadPart",
     "UploadSession",
