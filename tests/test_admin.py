@@ -14,16 +14,21 @@ from rowmill.admin import ReadOnly, site
 from rowmill.models import (
     AuditEvent,
     Batch,
+    BatchMerge,
     Cohort,
+    ColumnMapping,
+    Contact,
     FindingRecord,
     Invitation,
     Job,
+    OldRow,
     PayerAccount,
     Practice,
     Precheck,
     Result,
     Submission,
     SubmissionTable,
+    Undo,
     UnknownIds,
     Upload,
     UploadSession,
@@ -33,7 +38,7 @@ from rowmill.models import (
 from tests.conftest import People
 
 CANARY = "canary7f3a"
-HIDDEN = {Result, FindingRecord, UnknownIds}
+HIDDEN = {Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo}
 
 
 @pytest.fixture(autouse=True)

@@ -155,7 +155,7 @@ def _merged(ids: list[int]) -> dict[int, dict[str, int]]:
     """Add up what merges came to, of the jobs that have any."""
     words = ("inserted", "updated", "unchanged", "duplicates", "rejected")
     sums = {f"rows_{word}": Sum(word) for word in words}
-    rows = BatchMerge.objects.filter(job_id__in=ids).order_by().values("job_id").annotate(**sums)
+    rows: Iterable[Any] = BatchMerge.objects.filter(job_id__in=ids).order_by().values("job_id").annotate(**sums)
     return {row["job_id"]: {word: row[f"rows_{word}"] for word in words} for row in rows}
 
 

@@ -44,7 +44,7 @@ class Statements:
         end = " ON COMMIT DROP" if self.postgres else ""
         return [
             *self.unstage(),
-            f"CREATE TEMPORARY TABLE {STAGED} (row_number bigint, line_number bigint, match_key text, adopts boolean, "
+            f"CREATE TEMPORARY TABLE {STAGED} (row_number bigint PRIMARY KEY, line_number bigint, match_key text, adopts boolean, "
             f"seek_key text, late boolean{', ' + columns if columns else ''}){end}",
             f"CREATE TEMPORARY TABLE {FOUND} (row_number bigint PRIMARY KEY, id bigint, differs boolean){end}",
         ]
@@ -58,59 +58,69 @@ class Statements:
         """Make Postgres look keys up in the index: it knows nothing of the size of what was just staged."""
         if not self.postgres:
             return []
-        return ["SET LOCAL enable_hashjoin = off", "SET LOCAL enable_mergejoin = off", "SET LOCAL jit = off"]
+        return [f"SET LOCAL {name} = off" for name in ("enable_hashjoin", "enable_mergejoin", "enable_material", "jit")]
 
     def _type(self, name: str) -> str:
         return str(self.plan.target.model_field(name).db_type(connection))
 
     # ---------------------------------------------------------------------------------------- which row is meant
 
+    # Scalar subqueries here are probes of an index, row by row, whatever the planner thinks of the tables' sizes.
+
     def adopt(self) -> str:
         """Let a row with the first key take over the one that has the second alone, where there is none of the first."""
-        (first, _), (second, field) = self.plan.target.keys
-        return (
-            f"UPDATE {STAGED} AS s SET seek_key = c.match_key FROM {self.table} AS c "
-            f"WHERE c.org_id = {self.org_id} AND c.{self._first_field} = '' AND c.{field} = s.{field} "
-            f"AND s.adopts AND s.match_key LIKE '{first}:%' AND c.match_key LIKE '{second}:%' "
-            f"AND NOT EXISTS (SELECT 1 FROM {self.table} AS o WHERE o.org_id = {self.org_id} "
-            "AND o.match_key = s.match_key)"
+        (first, field), (second, other) = self.plan.target.keys
+        alone = (
+            f"(SELECT c.match_key FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND c.{field} = '' "
+            f"AND c.{other} = s.{other} AND c.match_key LIKE '{second}:%' LIMIT 1)"
         )
-
-    @property
-    def _first_field(self) -> str:
-        return self.plan.target.keys[0][1]
+        there = (
+            f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND c.match_key = s.match_key LIMIT 1)"
+        )
+        return (
+            f"UPDATE {STAGED} AS s SET seek_key = {alone} WHERE s.adopts AND s.match_key LIKE '{first}:%' "
+            f"AND {alone} IS NOT NULL AND {there} IS NULL"
+        )
 
     def join_second(self) -> str:
         """Let a row with the second key alone be about the only one that has it."""
-        second, field = self.plan.target.keys[1]
         return (
-            f"UPDATE {STAGED} SET late = true, match_key = o.match_key FROM ("
-            f"SELECT s.row_number, min(c.match_key) AS match_key FROM {STAGED} AS s JOIN {self.table} AS c "
-            f"ON c.org_id = {self.org_id} AND c.{field} = s.{field} AND c.{field} <> '' "
-            f"WHERE s.match_key LIKE '{second}:%' GROUP BY s.row_number "
-            f"HAVING count(*) = 1) AS o WHERE o.row_number = {STAGED}.row_number"
+            f"UPDATE {STAGED} AS s SET late = true, match_key = {self._with_second('min(c.match_key)')} "
+            f"WHERE {self._is_second()} AND {self._with_second('count(*)')} = 1"
         )
 
     def ambiguous(self) -> str:
         """Give the rows with the second key alone that several have, none of them without a first key."""
-        second, field = self.plan.target.keys[1]
+        own = self._with_second("sum(CASE WHEN c.match_key = s.match_key THEN 1 ELSE 0 END)")
         return (
-            f"SELECT s.row_number FROM {STAGED} AS s JOIN {self.table} AS c ON c.org_id = {self.org_id} "
-            f"AND c.{field} = s.{field} AND c.{field} <> '' WHERE s.match_key LIKE '{second}:%' "
-            f"GROUP BY s.row_number, s.match_key "
-            f"HAVING count(*) > 1 AND sum(CASE WHEN c.match_key = s.match_key THEN 1 ELSE 0 END) = 0"
+            f"SELECT s.row_number FROM {STAGED} AS s WHERE {self._is_second()} "
+            f"AND {self._with_second('count(*)')} > 1 AND {own} = 0"
+        )
+
+    def _is_second(self) -> str:
+        """Give the condition for a staged row that has the second key alone."""
+        return f"s.match_key LIKE '{self.plan.target.keys[1][0]}:%'"
+
+    def _with_second(self, what: str) -> str:
+        """Ask something of the rows of the table that have a staged row's second key."""
+        field = self.plan.target.keys[1][1]
+        return (
+            f"(SELECT {what} FROM {self.table} AS c WHERE c.org_id = {self.org_id} "
+            f"AND c.{field} = s.{field} AND c.{field} <> '')"
         )
 
     # ---------------------------------------------------------------------------------------- the merge
 
     def find(self, which: str) -> str:
         """Note which staged rows are there already, and whether anything would change; on Postgres lock those."""
-        lock = " FOR NO KEY UPDATE OF c" if self.postgres else ""
+        there = f"c.org_id = {self.org_id} AND c.match_key = COALESCE(s.seek_key, s.match_key)"
+        joined = f"JOIN {self.table} AS c ON {there}"
+        if self.postgres:  # a probe for each row, which no planner turns into anything else
+            probe = f"SELECT * FROM {self.table} AS c WHERE {there} LIMIT 1 FOR NO KEY UPDATE"
+            joined = f"CROSS JOIN LATERAL ({probe}) AS c"
         return (
             f"INSERT INTO {FOUND} (row_number, id, differs) SELECT s.row_number, c.id, {self.differs()} "
-            f"FROM {STAGED} AS s JOIN {self.table} AS c "
-            f"ON c.org_id = {self.org_id} AND c.match_key = COALESCE(s.seek_key, s.match_key) "
-            f"WHERE {which}{lock}"
+            f"FROM {STAGED} AS s {joined} WHERE {which}"
         )
 
     def keep_old(self, which: str) -> str:
@@ -143,11 +153,12 @@ class Statements:
         values = [str(self.org_id), "s.match_key", "1", str(self.job_id), str(self.job_id), "s.row_number"]
         values += ["s.line_number", self.now, self.now]
         for field in self.plan.target.model._meta.concrete_fields:
-            if field.column not in names and not field.primary_key:
-                names.append(field.column)
-                blank = self._blank(field.column)
-                staged = field.column in self.plan.columns
-                value = f"COALESCE(s.{field.column}, {blank})" if blank != "NULL" else f"s.{field.column}"
+            name = str(field.column)
+            if name not in names and not field.primary_key:
+                names.append(name)
+                blank = self._blank(name)
+                staged = name in self.plan.columns
+                value = f"COALESCE(s.{name}, {blank})" if blank != "NULL" else f"s.{name}"
                 values.append(value if staged else blank)
         return (
             f"INSERT INTO {self.table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {STAGED} AS s "
