@@ -60,7 +60,7 @@ def in_table() -> list[dict]:
 
 
 @pytest.mark.parametrize("policy", ["update", "blanks", "skip", "newest"])
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 4))])
 def test_every_policy_does_as_the_model_says(import_rows, monkeypatch, policy, seed):
     monkeypatch.setattr(ContactImport, "batch_rows", BATCH)
     dice, model = Random(f"{policy} {seed}"), Model()
