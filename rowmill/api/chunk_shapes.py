@@ -36,6 +36,12 @@ class InitForm(serializers.Serializer[Any]):
     practice = serializers.CharField(required=False, max_length=60, allow_blank=True)
     template = serializers.CharField(required=False, max_length=200, allow_blank=True)
     sheet = serializers.CharField(required=False, max_length=31, allow_blank=True)
+    duplicates = serializers.CharField(
+        required=False,
+        max_length=20,
+        allow_blank=True,
+        help_text="Of contacts that are there already: update (unless told otherwise), blanks, skip or newest.",
+    )
 
 
 class ChunkForm(serializers.Serializer[Any]):

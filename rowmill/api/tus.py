@@ -28,7 +28,7 @@ from rowmill.api.tus_headers import (
     read_length,
     read_metadata,
 )
-from rowmill.claims.intake import read_options
+from rowmill.claims.intake import default_kind, read_intent
 from rowmill.errors import InputError, NotFound
 from rowmill.models import SessionDoor, SessionState, UploadSession
 from rowmill.registry import KINDS
@@ -188,7 +188,7 @@ class TusDoorView(TusView):
         """Open the session. Raises: InputError bad_option, bad_metadata and all that `open_appending` raises."""
         told = read_metadata(metadata)
         self.caller.need_write()
-        kind = told.get("kind") or ("contact_import" if "contact_import" in KINDS else "claim_status")
+        kind = told.get("kind") or default_kind()
         return open_appending(
             self.caller,
             kind,
@@ -196,7 +196,7 @@ class TusDoorView(TusView):
             length,
             fingerprint=told.get("fingerprint", ""),
             sha256=told.get("sha256", ""),
-            intent=read_options(self.caller, told),
+            intent=read_intent(self.caller, kind, told) if kind in KINDS else {},
             confirmed=told.get("confirm_duplicate", "").lower() in YES,
             metadata=metadata,
         )

@@ -11,6 +11,7 @@ from rowmill import registry
 from rowmill.contracts import CLAIM_STATUS
 from rowmill.errors import InputError
 from rowmill.jobs.submit import Taken, take_file
+from rowmill.merging.target import POLICIES
 from rowmill.models import PayerAccount, Practice
 from rowmill.orgs import Caller
 
@@ -53,7 +54,17 @@ def read_intent(caller: Caller, kind: str, form: Mapping[str, Any]) -> dict[str,
         raise InputError(
             "Files of this kind are sent to a table of a submission: POST /submissions/{id}/upload.", code="bad_option"
         )
+    if registry.get_kind(kind).merges:
+        return {"duplicates": _policy(form), **_sheet(form)}
     return read_options(caller, form) if kind.startswith("claim_") else _sheet(form)
+
+
+def _policy(form: Mapping[str, Any]) -> str:
+    """Read how a file is merged with what is there already."""
+    policy = str(form.get("duplicates") or "update")
+    if policy not in POLICIES:
+        raise InputError(f"duplicates takes {', '.join(POLICIES)}.", code="bad_option")
+    return policy
 
 
 def default_kind() -> str:

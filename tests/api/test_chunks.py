@@ -48,7 +48,8 @@ def post(client: APIClient, word: str, **body: Any):
 
 
 def init(client: APIClient, data: bytes = CLAIMS, **more: Any) -> dict[str, Any]:
-    answer = post(client, "init", **{"fileName": "c.csv", "fileSize": len(data), "totalChunks": COUNT, **more})
+    told = {"fileName": "c.csv", "fileSize": len(data), "totalChunks": COUNT, "kind": "claim_status", **more}
+    answer = post(client, "init", **told)
     assert answer.status_code == 200, answer.content
     return answer.json()
 
@@ -198,8 +199,9 @@ def test_without_room_in_memory_a_chunk_goes_by_the_scratch_folder(alice, settin
         ({"chunkSize": 10}, 400, "bad_chunks"),
         ({"sha256": "abc"}, 400, "bad_sha256"),
         ({"kind": "nonsense"}, 400, "bad_option"),
-        ({"payer": "NOBODY"}, 400, "bad_option"),
-        ({"start_date": "yesterday"}, 400, "bad_option"),
+        ({"kind": "claim_status", "payer": "NOBODY"}, 400, "bad_option"),
+        ({"kind": "claim_status", "start_date": "yesterday"}, 400, "bad_option"),
+        ({"kind": "contact_import", "duplicates": "perhaps"}, 400, "bad_option"),
     ],
 )
 def test_beginnings_that_cannot_be(alice, words, status, code):
