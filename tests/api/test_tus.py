@@ -248,8 +248,8 @@ def test_unreadable_headers_of_a_patch_are_400(bob: APIClient, headers: dict[str
         ({"Upload-Metadata": ",,"}, "bad_metadata"),
         ({"Upload-Metadata": metadata(filename="x" * 20_000)}, "bad_metadata"),
         ({"Upload-Metadata": metadata(sha256="abc")}, "bad_metadata"),
-        ({"Upload-Metadata": metadata(start_date="soon")}, "bad_option"),
-        ({"Upload-Metadata": metadata(practice="123456789")}, "bad_option"),
+        ({"Upload-Metadata": metadata(kind="claim_status", start_date="soon")}, "bad_option"),
+        ({"Upload-Metadata": metadata(kind="claim_status", practice="123456789")}, "bad_option"),
     ],
 )
 def test_a_senseless_creation_is_400(bob: APIClient, headers: dict[str, str], code: str) -> None:
