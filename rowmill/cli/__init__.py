@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rowmill.cli import client, cluster, demo, files, migrating, serving, simulator
+from rowmill.cli import cleaning, client, cluster, demo, files, migrating, serving, simulator
 from rowmill.errors import RowmillError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("check")(files.check)
 app.command("convert")(files.convert)
 app.command("sample")(files.sample)
 app.command("upload")(client.upload)
+app.command("cleanup-precheck-validations")(cleaning.cleanup_precheck_validations)
 app.command("payer-sim")(simulator.payer_sim)
 
 
