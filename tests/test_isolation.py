@@ -61,12 +61,15 @@ FORM: dict[str, Any] = {
     "client_secret": "a-secret",
     "iso_dates": "on",
     "kind": "claim_status",
+    "table": "patient",
+    "cause": "case",
     "confirm_duplicate": "true",
     "confirm": "yes",
     "fileName": "other.csv",
     "fileSize": "5",
     "totalChunks": "1",
     "chunkIndex": "0",
+    "mends": "without-broken-rows",
 }
 CLAIMS = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1001,Ann,Oak,1980-01-15,S1001\n"
 
@@ -102,7 +105,7 @@ def make_address(route: str, converters: dict, ids: list[str], numbers: list[str
     choices = []
     for place in places:
         kind = converters.get(place)
-        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ids[:1]
+        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ["patient"]
         choices.append(fits)
     template = re.sub(r"<(?:\w+:)?\w+>", "{}", plain)
     named = any(isinstance(converters.get(place), UUIDConverter | IntConverter) for place in places)

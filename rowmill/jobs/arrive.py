@@ -15,6 +15,7 @@ from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, S
 from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
 from rowmill.models import Job, Precheck, SessionState, Upload, UploadSession, UploadState
 from rowmill.orgs import Caller
+from rowmill.registry import get_kind
 from rowmill.uploads import completing
 from rowmill.uploads.inspect import REFUSED_KEPT, claim_due_upload, inspect_upload, note_lost
 from rowmill.uploads.prechecks import claim_due_precheck, put_off, run_precheck
@@ -79,7 +80,7 @@ def give_back_inspections() -> None:
 def judge_claimed(upload: Upload) -> None:
     """Inspect an upload that this caller holds; when it is sound, start the job it was sent for."""
     try:
-        upload = inspect_upload(upload)
+        upload = get_kind(upload.kind).judge(upload, inspect_upload)
     except LostLease:
         return
     except FileNotFoundError:
@@ -114,14 +115,19 @@ def submit_intended(upload: Upload) -> Job | None:
     """
     if upload.intent is None or is_for_precheck(upload.intent) or upload.purge_after is not None:
         return None
-    session = UploadSession.objects.filter(upload=upload).first()
-    if session is not None and not session.confirmed and find_twin(upload, upload.sha256) is not None:
+    if not _is_meant(upload) and find_twin(upload, upload.sha256) is not None:
         held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purge_after=None)
         held.update(purge_after=timezone.now() + REFUSED_KEPT)
         return None
     with suppress(StateError):
         return submit_unanswered(upload)
     return None
+
+
+def _is_meant(upload: Upload) -> bool:
+    """Tell whether the same bytes may run again: the door asked already, or the sender has said so."""
+    session = UploadSession.objects.filter(upload=upload).first()
+    return session.confirmed if session is not None else not upload.mends
 
 
 def complete_upload(caller: Caller, session: UploadSession, *, sha256: str = "", confirmed: bool = False) -> Upload:
@@ -174,8 +180,11 @@ def start_held(caller: Caller, upload: Upload) -> Job | None:
         return None
     UploadSession.objects.filter(upload=upload).update(confirmed=True)
     held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purged_at=None)
-    held.update(purge_after=None)
-    return submit_intended(Upload.objects.get(pk=upload.pk))
+    if not held.update(purge_after=None) or upload.intent is None:
+        return None
+    with suppress(StateError):
+        return submit_unanswered(Upload.objects.select_related("org", "created_by").get(pk=upload.pk))
+    return None
 
 
 def is_held(upload: Upload) -> bool:

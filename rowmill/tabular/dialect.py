@@ -132,4 +132,5 @@ def _detect_newline(rows: Sequence[SampleRow]) -> bytes:
     if not votes:
         return b"\n"
     newline = max(votes, key=lambda n: (votes[n], len(n)))
-    return b"\n" if newline == b"\r" and len(votes) > 1 else newline
+    # A few lines that end in CR make no CR file.
+    return b"\n" if newline == b"\r" and votes[newline] < 0.8 * votes.total() else newline

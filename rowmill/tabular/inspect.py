@@ -17,11 +17,13 @@ from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspecti
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
+from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.fields import restore, restoring_source
 from rowmill.tabular.flatten import Table
@@ -51,12 +53,13 @@ def inspect_table(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
+    thorough: bool = False,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
     Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
-    only if the file is sound. Runs in the child: memory and time are limited there.
+    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`: as for `open_table`.
     """
     with open_table(
         path,
@@ -67,6 +70,7 @@ def inspect_table(
         limits=limits,
         sheet=sheet,
         on_progress=on_progress,
+        thorough=thorough,
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -87,13 +91,15 @@ def open_table(
     sheet: str | None = None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     on_stage: OnStage = lambda stage, so_far: None,
+    thorough: bool = False,
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
 
     `on_progress` hears, a few times a second and at the end, how many bytes have been scanned, out of the file's size; where
     the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
     header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
-    out to be written otherwise than its beginning says, it hears them again. The hash comes at the end.
+    out to be written otherwise than its beginning says, it hears them again. The hash comes at the end. `thorough`: look for
+    what a spreadsheet has damaged too, which takes one more reading of the rows.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
@@ -102,7 +108,10 @@ def open_table(
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         attempt.on_stage = on_stage
         reading = attempt.judge()
-        reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
+        if thorough:
+            add_excel_damage(reading)
+        found = replace(reading.inspection, causes=find_causes(reading, columns))
+        reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
         if attempt is not None and attempt.con is not None:
@@ -138,6 +147,7 @@ class _Attempt:
         self.notes = Notes()
         self.digest = Digest(self.path)
         self.mixed = False
+        self.unreadable: Sequence[int] = ()
         self.top_sound = False
 
     def judge(self) -> Reading:
@@ -195,8 +205,8 @@ class _Attempt:
     def _judge_transcoded(self, encoding: Encoding) -> Reading:
         """Judge a UTF-8 copy of the file; places are told in the original."""
         copy = self.temp / "text"
-        bad = transcode(self.path, copy, encoding)
-        reading = self._judge_text(copy, encoding, tolerate=True, bad_original=bad)
+        self.unreadable = transcode(self.path, copy, encoding)
+        reading = self._judge_text(copy, encoding, tolerate=True)
         offsets = Offsets(copy, encoding)
         told = [f.byte for f in reading.inspection.findings if f.byte is not None]
         original = offsets.original(told)
@@ -209,9 +219,7 @@ class _Attempt:
 
     # ---------------------------------------------------------------------------------- text
 
-    def _judge_text(
-        self, source: Path, encoding: Encoding, *, tolerate: bool, bad_original: int | None = None
-    ) -> Reading:
+    def _judge_text(self, source: Path, encoding: Encoding, *, tolerate: bool) -> Reading:
         """Judge UTF-8 text: dialect, header, then the scan and the loader beside each other."""
         skip = encoding.skip if source == self.path else 0
         with source.open("rb") as file:
@@ -225,8 +233,6 @@ class _Attempt:
         self.notes = notes = Notes(header.names if header else (), unit="Sheet row" if self.table else "Line")
         if self.table is not None:
             note_table(self.table, notes)
-        if bad_original is not None:
-            notes.add("bad-encoding", byte=None, encoding=encoding.name)
         if header is None:
             if sample.strip() and not whole:
                 notes.add("row-too-long", line=1, limit=SAMPLE_BYTES)
@@ -335,13 +341,14 @@ class _Attempt:
                 clean,
                 line if head.lines == 1 and not header.broken else b"",
                 tolerate_bad_bytes=tolerate,
+                unreadable=self.unreadable,
                 profile=Profile.of(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
                 first_bad_is_mixed=self.mixed and source == self.path,
                 on_progress=lambda reached: self._tell_progress(reached, source),
             )
             try:
-                check_top(top, head, shape, self.notes, tolerate)
+                check_top(top, head, shape, self.notes, tolerate, [at for at in self.unreadable[:1] if at < head.end])
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
             except NotUtf8:

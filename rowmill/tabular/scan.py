@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import codecs
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -93,6 +93,7 @@ class Scan:
     clean: Clean
     header: bytes
     tolerate_bad_bytes: bool = False
+    unreadable: Sequence[int] = ()
     profile: Profile = field(default_factory=Profile)
     encoding_label: str = "UTF-8"
     first_bad_is_mixed: bool = False
@@ -111,6 +112,7 @@ class Scan:
         """Read to the end. Raises: NotUtf8 at the first byte that is not, unless bad bytes are tolerated."""
         self.source.seek(start)
         self._base = start
+        self._marks = [Mark(at, "bad-encoding") for at in self.unreadable if at >= start]
         data, size, final = b"", BLOCK, False
         while True:
             if not final:
@@ -187,6 +189,9 @@ class Scan:
         if final and not patched.endswith(self.shape.newline[-1:]):
             patched += self.shape.newline
         view, troubled = self._view(patched)
+        if not final and self.shape.line_end == 13 and view.stop == len(patched):
+            # A line feed may follow.
+            view.good[-1:] = False
         for mark in self._marks_within(self._base + start, view.stop):
             view.good[np.searchsorted(view.ends, mark)] = False
         taken = 0
@@ -196,7 +201,7 @@ class Scan:
             begin = start + (int(view.ends[bad - 1]) + 1 if bad else 0)
             reached = self._take_one(data, begin, final)
             if reached is None or reached != min(start + int(view.ends[bad]) + 1, len(data)):
-                return (reached or begin) - start, reached is None
+                return (reached or begin) - start, True
             taken = int(bad) + 1
         if taken < len(view.good):
             self._take_rows(view, taken, len(view.good), patched, start)
@@ -310,7 +315,10 @@ class Scan:
     def _stray_others(self, a: npt.NDArray[np.uint8], quotes: Ints) -> Ints:
         """Give the carriage returns outside quotes that belong to no line end (in a CR file: the line feeds)."""
         at = np.flatnonzero(a == LF_OR_CR[self.shape.line_end])
-        if self.shape.line_end == 10:
+        if self.shape.line_end == 13:
+            # One right after a carriage return ends that record.
+            at = np.concatenate((at, at[a[np.maximum(at - 1, 0)] == 13] - 1))
+        else:
             at = at[(a[np.minimum(at + 1, len(a) - 1)] != 10) | (at == len(a) - 1)]
         return at[np.searchsorted(quotes, at) & 1 == 0] if len(quotes) else at
 
