@@ -34,9 +34,12 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._tell_what_would_go(list(found))
             return
-        gone = [(self._tell("removed", r.precheck, r.was, r.file_bytes), r.file_bytes) for r in clean_prechecks(found)]
+        sizes = []
+        for removed in clean_prechecks(found):
+            self._tell("removed", removed.precheck, removed.was, removed.file_bytes)
+            sizes.append(removed.file_bytes)
         clear_leavings()
-        self.stdout.write(f"{len(gone):,} prechecks cleaned up, {sum(size for _, size in gone):,} bytes removed.")
+        self.stdout.write(f"{len(sizes):,} prechecks cleaned up, {sum(sizes):,} bytes removed.")
 
     def _tell_what_would_go(self, found: list[Precheck]) -> None:
         for precheck in found:
