@@ -105,7 +105,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "rowmill.web.context.frame",
             ],
-            "libraries": {"rowmill": "rowmill.web.tags"},
+            "libraries": {"rowmill": "rowmill.web.tags", "verdict": "rowmill.web.verdict_tags"},
         },
     }
 ]

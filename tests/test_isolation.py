@@ -67,6 +67,7 @@ FORM: dict[str, Any] = {
     "fileSize": "5",
     "totalChunks": "1",
     "chunkIndex": "0",
+    "mends": "without-broken-rows",
 }
 CLAIMS = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1001,Ann,Oak,1980-01-15,S1001\n"
 

@@ -11,6 +11,7 @@ from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, Up
 from rowmill.api.claims import BulkUploadView
 from rowmill.api.docs import DocsView, SchemaView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
+from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
 from rowmill.api.results import ResultsView
 from rowmill.api.sign import SignView
 from rowmill.api.tokens import RefreshView, TokenView
@@ -31,6 +32,9 @@ _V1: list[URLPattern | URLResolver] = [
     path("uploads/tus/<uuid:upload_id>/", TusUploadView.as_view(), name="api-tus-upload"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
+    path("uploads/<uuid:upload_id>/mend/", MendView.as_view(), name="api-upload-mend"),
+    path("uploads/<uuid:upload_id>/failed-rows.csv", FailedRowsView.as_view(), name="api-upload-failed-rows"),
+    path("uploads/<uuid:upload_id>/annotated.xlsx", AnnotatedView.as_view(), name="api-upload-annotated"),
 ]
 if find_spec("rowmill.api.accounts_urls"):
     _V1.append(path("", include("rowmill.api.accounts_urls")))

@@ -114,14 +114,19 @@ def submit_intended(upload: Upload) -> Job | None:
     """
     if upload.intent is None or is_for_precheck(upload.intent) or upload.purge_after is not None:
         return None
-    session = UploadSession.objects.filter(upload=upload).first()
-    if session is not None and not session.confirmed and find_twin(upload, upload.sha256) is not None:
+    if not _is_meant(upload) and find_twin(upload, upload.sha256) is not None:
         held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purge_after=None)
         held.update(purge_after=timezone.now() + REFUSED_KEPT)
         return None
     with suppress(StateError):
         return submit_unanswered(upload)
     return None
+
+
+def _is_meant(upload: Upload) -> bool:
+    """Tell whether the same bytes may run again: the door asked already, or the sender has said so."""
+    session = UploadSession.objects.filter(upload=upload).first()
+    return session.confirmed if session is not None else not upload.mends
 
 
 def complete_upload(caller: Caller, session: UploadSession, *, sha256: str = "", confirmed: bool = False) -> Upload:
@@ -174,8 +179,11 @@ def start_held(caller: Caller, upload: Upload) -> Job | None:
         return None
     UploadSession.objects.filter(upload=upload).update(confirmed=True)
     held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purged_at=None)
-    held.update(purge_after=None)
-    return submit_intended(Upload.objects.get(pk=upload.pk))
+    if not held.update(purge_after=None) or upload.intent is None:
+        return None
+    with suppress(StateError):
+        return submit_unanswered(Upload.objects.select_related("org", "created_by").get(pk=upload.pk))
+    return None
 
 
 def is_held(upload: Upload) -> bool:

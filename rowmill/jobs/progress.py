@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from rowmill.contracts import OUTCOMES
 from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, Result
+from rowmill.uploads.mending import left_out_rows
 from rowmill.uploads.places import has_room
 
 RATE_WINDOW = timedelta(seconds=60)
@@ -183,4 +184,9 @@ def _balance(job: Job, sums: dict[str, Any], settled: int, written: int | None) 
         and settled <= job.total_rows
         and (written is None or written == settled)
     )
-    return {**lines, "rows_settled": settled, "rows_balance": bool(rows_balance)}
+    return {
+        **lines,
+        "rows_settled": settled,
+        "rows_balance": bool(rows_balance),
+        "left_out": left_out_rows(job.upload),
+    }

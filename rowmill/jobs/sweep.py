@@ -99,8 +99,8 @@ def settle_jobs() -> None:
 def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) -> None:
     """Inspect again what a dead inspector left, and abandon what a dead receiver left.
 
-    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door
-    is left to the threads that inspect, which are rung.
+    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door,
+    and mended copies, are left to the threads that inspect, which are rung.
     """
     dead = Upload.objects.filter(state=UploadState.RECEIVING).exclude(session__state__in=UNDER_WAY)
     if not all_of_them:
@@ -113,7 +113,7 @@ def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) ->
         )  # others wait for a precheck
         leased.update(lease_until=Now() - timedelta(seconds=1))
     due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now())
-    for upload_id in list((due if large_too else due.filter(session=None)).values_list("pk", flat=True)):
+    for upload_id in list((due if large_too else due.filter(session=None, mends=[])).values_list("pk", flat=True)):
         if (claimed := claim_upload(upload_id)) is not None:
             judge_claimed(claimed)
     unanswered = Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None, purge_after=None)

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from rowmill.contracts import Check, Column, Inspection
-from rowmill.errors import ChildError, OutOfSpace
+from rowmill.errors import ChildError, InputError, OutOfSpace
 
 MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
 # What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
 OPS: dict[str, str] = {
+    "excerpt": "rowmill.tabular.looking.look",
     "diagnose": "rowmill.tabular.diagnosis.diagnose",
     "mend": "rowmill.tabular.mending.mend",
     "examples": "rowmill.tabular.handing.show_examples",
@@ -317,6 +318,8 @@ def main() -> None:
                 "message": "Reading the file took more memory than it may. Split it and send its parts.",
             }
         )
+    except InputError as error:  # ours: its words hold no cell
+        _answer({"error": "input", "message": str(error)})
     except Exception as error:
         # The text of a foreign exception may hold cells: only its class is told.
         kind = "out_of_space" if is_out_of_space(error) else "failed"

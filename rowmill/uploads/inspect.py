@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from tempfile import mkdtemp
+from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.contracts import Balance, Check, Column, Finding, Inspection, Kind
+from rowmill.contracts import Balance, Finding, Inspection
 from rowmill.errors import ChildError, LostLease
 from rowmill.faults import fault_point
 from rowmill.models import FindingRecord, Upload, UploadSession, UploadState
 from rowmill.models.text import storable, without_nul
-from rowmill.registry import get_check, get_kind
 from rowmill.storage import open_assembly
 from rowmill.tabular.child import inspect_in_child
+from rowmill.uploads.mending import make_bytes, needs_bytes
 from rowmill.uploads.places import get_storage, hold_original, original_key, publish_original, publish_table
 from rowmill.uploads.purge import purge_upload
-from rowmill.uploads.receive import inspect_lease
+from rowmill.uploads.receive import inspect_lease, is_for_precheck
+from rowmill.uploads.rules import make_scratch, read_rules
 
 log = structlog.get_logger("rowmill.uploads")
 REFUSED_KEPT = timedelta(hours=24)
@@ -63,12 +63,14 @@ def inspect_upload(upload: Upload) -> Upload:
     The verdict is written when what it speaks of is durable in the storage: the original, and the copy of a sound file.
     Raises: LostLease where another took it over meanwhile (nothing is written then); StorageFault; FileNotFoundError
     where the original is neither in the storage nor in this machine's spool.
-    Again: yes, by whoever claims it.
+    A mended copy gets its bytes first. Again: yes, by whoever claims it.
     """
+    if needs_bytes(upload) and (stopped := _mend(upload)) is not None:
+        return _refuse(upload, stopped)
     _need_hash(upload)
     if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
         return _refuse(upload, wrong)
-    scratch = _make_scratch()
+    scratch = make_scratch()
     try:
         inspection = _look(upload, scratch / "table.parquet")
         fault_point("inspected")
@@ -78,12 +80,26 @@ def inspect_upload(upload: Upload) -> Upload:
         if inspection.verdict == "sound":
             table = publish_table(upload, scratch / "table.parquet")
             fault_point("copied")
-        write_verdict(upload, inspection, table)
+        write_verdict(upload, inspection, table, keep=not is_for_precheck(upload.intent))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     fault_point("judged")
     upload.refresh_from_db()
     return upload
+
+
+def _mend(upload: Upload) -> Finding | None:
+    """Make a mended copy's bytes and write down what they are. Gives why not, where it cannot be. Raises: LostLease."""
+    made = make_bytes(upload)
+    if isinstance(made, Finding):
+        return made
+    with transaction.atomic():
+        _renew(upload, **made)
+        done = made["inspection"]["mended"]
+        counts = {"places": sum(done["applied"].values()), "left_out": done["left_out"]}
+        audit.record(upload.org, None, "upload.mended", "upload", upload.public_id, **counts)
+    upload.refresh_from_db()
+    return None
 
 
 def _need_hash(upload: Upload) -> None:
@@ -139,7 +155,7 @@ def note_lost(upload: Upload, message: str) -> None:
             audit.record(upload.org, None, "upload.lost", "upload", upload.public_id)
 
 
-def _renew(upload: Upload, **learnt: str) -> None:
+def _renew(upload: Upload, **learnt: Any) -> None:
     """Hold the upload for as long as the next step may take, and write down what was learnt. Raises: LostLease."""
     if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
         lease_until=Now() + inspect_lease(), **learnt
@@ -147,36 +163,11 @@ def _renew(upload: Upload, **learnt: str) -> None:
         raise LostLease
 
 
-def needed_checks(kind: Kind) -> dict[str, Check]:
-    """Give every check that a kind names, by slug; `required` comes with any column that must be filled."""
-    slugs = {slug for column in kind.columns for slug in column.checks} | set(kind.checks)
-    if any(column.filled for column in kind.columns):
-        slugs.add("required")
-    return {slug: get_check(slug) for slug in sorted(slugs)}
-
-
-def _make_scratch() -> Path:
-    """Make a private folder on the data disk, so that the copy can be renamed into place."""
-    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Path(mkdtemp(prefix="inspect-", dir=settings.SCRATCH_DIR))
-
-
 def _look(upload: Upload, table_out: Path) -> Inspection:
     """Run the child; where it dies, refuse the file in words."""
-    kind = get_kind(upload.kind)
-    columns: Sequence[Column] = kind.columns
     try:
         with hold_original(upload) as path:
-            return inspect_in_child(
-                path,
-                columns,
-                needed_checks(kind),
-                row_checks=kind.checks,
-                table_out=table_out,
-                memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
-                seconds=settings.ROWMILL_INSPECT_SECONDS,
-                sheet=(upload.intent or {}).get("sheet"),
-            )
+            return inspect_in_child(path, table_out=table_out, **read_rules(upload))
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
         return cannot_be_read(str(error))
@@ -198,6 +189,8 @@ def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str],
     sound = inspection.verdict == "sound"
     facts = inspection.to_json()
     facts.pop("findings")
+    if mended := upload.inspection.get("mended"):
+        facts["mended"] = mended
     if table:
         facts["table"] = table
     changed = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -18,16 +17,16 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.contracts import Check, Column, Inspection
+from rowmill.contracts import Inspection
 from rowmill.doorbell import INTERACTIVE, ring
 from rowmill.errors import ChildError, InputError, LostLease, ObjectChanged, OutOfSpace, StateError, StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import Precheck, PrecheckStatus, Upload, UploadState
 from rowmill.models.text import storable
 from rowmill.orgs import Caller
-from rowmill.registry import KINDS, get_kind
+from rowmill.registry import KINDS
 from rowmill.tabular.child import run_in_child
-from rowmill.uploads.inspect import cannot_be_read, find_other_bytes, needed_checks, write_verdict
+from rowmill.uploads.inspect import cannot_be_read, find_other_bytes, write_verdict
 from rowmill.uploads.places import hold_original, publish_original
 from rowmill.uploads.precheck_facts import add_error, tell_findings, tell_integrity, tell_metadata, tell_validation
 from rowmill.uploads.receive import (
@@ -39,6 +38,7 @@ from rowmill.uploads.receive import (
     open_precheck,
     receive_whole,
 )
+from rowmill.uploads.rules import read_rules, told_rules
 
 log = structlog.get_logger("rowmill.prechecks")
 LEASE = timedelta(seconds=60)
@@ -209,21 +209,9 @@ def run_precheck(precheck: Precheck) -> None:
 def _look(precheck: Precheck) -> Inspection:
     """Read the file in the limited child, and write down what it tells."""
     upload, listener = precheck.upload, _Listener(precheck)
-    columns: tuple[Column, ...] = ()
-    checks: dict[str, Check] = {}
-    row_checks: tuple[str, ...] = ()
-    if upload.kind:
-        kind = get_kind(upload.kind)
-        columns, checks, row_checks = kind.columns, needed_checks(kind), kind.checks
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold_original(upload) as path:
-        request = {
-            "path": str(path.resolve()),
-            "columns": [asdict(column) for column in columns],
-            "checks": {slug: asdict(check) for slug, check in checks.items()},
-            "row_checks": list(row_checks),
-            "sheet": (upload.intent or {}).get("sheet"),
-        }
+        request = {"path": str(path.resolve()), **told_rules(read_rules(upload))}
         found = run_in_child(
             "diagnose",
             request,

@@ -55,7 +55,7 @@ def _give_csv(job: Job, wanted: tuple[str, ...] | None) -> StreamingHttpResponse
     """Stream the results, safe to open in a spreadsheet."""
     header, lines = iter_results(job, wanted)
     response = StreamingHttpResponse(write_csv(header, lines, safe=True), content_type=CSV_TYPE)
-    return _named(response, _results_name(job, wanted, "csv"))
+    return named(response, _results_name(job, wanted, "csv"))
 
 
 def _give_xlsx(job: Job, wanted: tuple[str, ...] | None) -> FileResponse:
@@ -69,7 +69,7 @@ def _give_xlsx(job: Job, wanted: tuple[str, ...] | None) -> FileResponse:
     except BaseException:
         out.close()
         raise
-    return _named(FileResponse(out, content_type=XLSX_TYPE), _results_name(job, wanted, "xlsx"))
+    return named(FileResponse(out, content_type=XLSX_TYPE), _results_name(job, wanted, "xlsx"))
 
 
 def _results_name(job: Job, wanted: tuple[str, ...] | None, ending: str) -> str:
@@ -78,7 +78,7 @@ def _results_name(job: Job, wanted: tuple[str, ...] | None, ending: str) -> str:
     return f"{PurePath(job.upload.name).stem or 'claims'}-results{part}.{ending}"
 
 
-def _named(response: R, name: str) -> R:
+def named(response: R, name: str) -> R:
     """Offer a response as a file of that name."""
     response["Content-Disposition"] = content_disposition_header(True, name)
     return response
@@ -90,7 +90,7 @@ def template_file(request: MemberRequest) -> HttpResponse:
     """Hand out an empty file with the header that the kind reads."""
     out = io.StringIO(newline="")
     csv.writer(out).writerow(column.name for column in get_kind("claim_status").columns)
-    return _named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-template.csv")
+    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-template.csv")
 
 
 @require_GET
@@ -99,4 +99,4 @@ def sample_file(request: MemberRequest) -> HttpResponse:
     """Hand out a file of invented claims: the same bytes every time."""
     out = io.BytesIO()
     make_claims(SAMPLE_ROWS, SAMPLE_SEED, out)
-    return _named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-sample.csv")
+    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-sample.csv")

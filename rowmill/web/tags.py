@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from django import template
@@ -136,7 +137,8 @@ def span(seconds: tuple[int, int] | None) -> str:
 
 @register.filter
 def place(finding: Any) -> str:
-    """Say where a finding is: Line 812, column 2 (first_name)."""
+    """Say where a finding or a cause is: Line 812, column 2 (first_name)."""
+    finding = SimpleNamespace(**finding) if isinstance(finding, dict) else finding
     words = [f"line {finding.line:,}"] if finding.line else [f"row {finding.row:,}"] if finding.row else []
     if finding.column:
         words.append(f"column {finding.column}" + (f" ({finding.column_name})" if finding.column_name else ""))

@@ -7,16 +7,21 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import downloads, jobs, prechecks, uploads
+from rowmill.web import downloads, jobs, mends, prechecks, uploads, verdicts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
     path("bulk-upload", uploads.bulk_upload, name="bulk-upload"),
     path("bulk-upload/template.csv", downloads.template_file, name="template-file"),
     path("bulk-upload/sample.csv", downloads.sample_file, name="sample-file"),
-    path("uploads/<uuid:public_id>/", uploads.upload_page, name="upload"),
-    path("uploads/<uuid:public_id>/verdict", uploads.upload_verdict, name="upload-verdict"),
+    path("uploads/<uuid:public_id>/", verdicts.upload_page, name="upload"),
+    path("uploads/<uuid:public_id>/verdict", verdicts.upload_verdict, name="upload-verdict"),
     path("uploads/<uuid:public_id>/confirm", uploads.confirm, name="upload-confirm"),
+    path("uploads/<uuid:public_id>/excerpt", mends.excerpt, name="upload-excerpt"),
+    path("uploads/<uuid:public_id>/examples", mends.examples, name="upload-examples"),
+    path("uploads/<uuid:public_id>/mend", mends.mend, name="upload-mend"),
+    path("uploads/<uuid:public_id>/failed-rows.csv", mends.failed_rows, name="upload-failed-rows"),
+    path("uploads/<uuid:public_id>/annotated.xlsx", mends.annotated, name="upload-annotated"),
     path("precheck-validation", prechecks.door, name="prechecks"),
     path("precheck-validation/<uuid:public_id>", prechecks.precheck_page, name="precheck"),
     path("precheck-validation/<uuid:public_id>/findings.csv", prechecks.findings_csv, name="precheck-csv"),
