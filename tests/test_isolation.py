@@ -61,6 +61,8 @@ FORM: dict[str, Any] = {
     "client_secret": "a-secret",
     "iso_dates": "on",
     "kind": "claim_status",
+    "table": "patient",
+    "cause": "case",
     "confirm_duplicate": "true",
     "confirm": "yes",
     "fileName": "other.csv",
@@ -103,7 +105,7 @@ def make_address(route: str, converters: dict, ids: list[str], numbers: list[str
     choices = []
     for place in places:
         kind = converters.get(place)
-        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ids[:1]
+        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ["patient"]
         choices.append(fits)
     template = re.sub(r"<(?:\w+:)?\w+>", "{}", plain)
     named = any(isinstance(converters.get(place), UUIDConverter | IntConverter) for place in places)

@@ -14,6 +14,7 @@ from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRet
 from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
 from rowmill.api.results import ResultsView
 from rowmill.api.sign import SignView
+from rowmill.api.submissions import CohortSubmissionsView, CohortsView, SubmissionView
 from rowmill.api.tokens import RefreshView, TokenView
 from rowmill.api.tus import TusDoorView, TusUploadView
 from rowmill.api.uploads import FindingsView, UploadView
@@ -28,6 +29,9 @@ _V1: list[URLPattern | URLResolver] = [
     path("claims/csv-jobs/<uuid:job_id>/results/", ResultsView.as_view(), name="api-job-results"),
     path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
     path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
+    path("cohorts/", CohortsView.as_view(), name="api-cohorts"),
+    path("cohorts/<uuid:cohort_id>/submissions/", CohortSubmissionsView.as_view(), name="api-submissions"),
+    path("submissions/<uuid:submission_id>/", SubmissionView.as_view(), name="api-submission"),
     path("uploads/tus/", TusDoorView.as_view(), name="api-tus"),
     path("uploads/tus/<uuid:upload_id>/", TusUploadView.as_view(), name="api-tus-upload"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rowmill.cli.rules import find_rules
 from rowmill.tabular.damage import KINDS, put_damage
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ def check(
     kind: Annotated[
         str | None, typer.Option(help="Check the columns and cells against a kind, such as claim_status.")
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="The same against the rules of a Table Schema (Frictionless).", exists=True, dir_okay=False),
+    ] = None,
     sheet: SheetOption = None,
     ids: Annotated[
         Path | None,
@@ -86,7 +91,7 @@ def check(
     from rowmill.tabular.report import check_json, ids_json
 
     with _whole(file) as path:
-        inspection = inspect_file(path, kind, sheet)
+        inspection = inspect_file(path, kind, sheet, schema)
         account = compare_ids(path, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
     if account is not None and account.unknown:
         inspection = replace(inspection, verdict="unsound", findings=(account.finding(), *inspection.findings))
@@ -114,19 +119,12 @@ def _whole(file: Path) -> Iterator[Path]:
         yield kept
 
 
-def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Inspection:
-    """Run the fast path over a file, against a kind where one is named. Raises: NotFound for an unknown kind."""
-    from rowmill.registry import extend, get_check, get_kind
+def inspect_file(file: Path, kind: str | None, sheet: str | None = None, schema: Path | None = None) -> Inspection:
+    """Run the fast path over a file, against a kind or a Table Schema where one is named. Raises: NotFound, InputError."""
     from rowmill.tabular.child import inspect_in_child
-    from rowmill.wiring import env
 
-    if kind is None:
-        return inspect_in_child(file, (), {}, sheet=sheet)
-    extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
-    found = get_kind(kind)
-    slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
-    checks = {slug: get_check(slug) for slug in slugs}
-    return inspect_in_child(file, found.columns, checks, row_checks=found.checks, sheet=sheet)
+    rules = find_rules(kind, schema)
+    return inspect_in_child(file, rules.columns, rules.checks, row_checks=rules.row_checks, sheet=sheet, thorough=True)
 
 
 def _print_report(file: Path, inspection: Inspection) -> None:

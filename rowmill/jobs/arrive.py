@@ -15,6 +15,7 @@ from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, S
 from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
 from rowmill.models import Job, Precheck, SessionState, Upload, UploadSession, UploadState
 from rowmill.orgs import Caller
+from rowmill.registry import get_kind
 from rowmill.uploads import completing
 from rowmill.uploads.inspect import REFUSED_KEPT, claim_due_upload, inspect_upload, note_lost
 from rowmill.uploads.prechecks import claim_due_precheck, put_off, run_precheck
@@ -79,7 +80,7 @@ def give_back_inspections() -> None:
 def judge_claimed(upload: Upload) -> None:
     """Inspect an upload that this caller holds; when it is sound, start the job it was sent for."""
     try:
-        upload = inspect_upload(upload)
+        upload = get_kind(upload.kind).judge(upload, inspect_upload)
     except LostLease:
         return
     except FileNotFoundError:

@@ -71,7 +71,7 @@ def _group(findings: Iterable[Finding]) -> Iterator[_Group]:
     groups: dict[tuple[object, ...], _Group] = {}
     for number, finding in enumerate(findings):
         code = _MERGED.get(finding.code, finding.code)
-        by_column = code in _BY_COLUMN or code not in WORDING
+        by_column = code in _BY_COLUMN or code not in WORDING or code.startswith("excel-")
         alone = number if code == "column-missing" else 0
         key = (code, finding.column_name or finding.column if by_column else None, finding.severity, alone)
         groups.setdefault(key, _Group(code)).findings.append(finding)
@@ -206,7 +206,9 @@ def _line(finding: Finding) -> str:
 
 def _repeat(finding: Finding, count: int) -> str:
     """Say a finding, and how often it was met."""
-    return finding.message if count == 1 else f"{finding.message} ({count:,} such places, this is the first.)"
+    if count == 1 or finding.code.startswith("excel-"):  # which tells the number itself
+        return finding.message
+    return f"{finding.message} ({count:,} such places, this is the first.)"
 
 
 def _cause(first: Finding, message: str, count: int, mend: str) -> Cause:

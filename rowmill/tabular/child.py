@@ -25,6 +25,8 @@ MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
 # What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
 OPS: dict[str, str] = {
+    "check-ids": "rowmill.tabular.cohort_file.check_ids",
+    "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
     "excerpt": "rowmill.tabular.looking.look",
     "diagnose": "rowmill.tabular.diagnosis.diagnose",
     "mend": "rowmill.tabular.mending.mend",
@@ -49,12 +51,13 @@ def inspect_in_child(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] | None = None,
+    thorough: bool = False,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
     OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
-    `on_progress` the bytes scanned so far, a few times a second.
+    `on_progress` the bytes scanned so far, a few times a second. `thorough`: look for damage by spreadsheets too.
     """
     request = {
         "path": str(path.resolve()),
@@ -67,6 +70,7 @@ def inspect_in_child(
         "seconds": seconds,
         "sheet": sheet,
         "progress": on_progress is not None,
+        "thorough": thorough,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
@@ -309,6 +313,7 @@ def main() -> None:
             sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
             on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
+            thorough=request["thorough"],
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):

@@ -32,5 +32,6 @@ def diagnose(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str
         sheet=request["sheet"],
         on_progress=lambda scanned_bytes: tell({"scanned_bytes": scanned_bytes}),
         on_stage=tell_stage,
+        thorough=True,
     ) as reading:
         return reading.inspection.to_json()

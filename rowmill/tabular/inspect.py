@@ -23,6 +23,7 @@ from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
+from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.fields import restore, restoring_source
 from rowmill.tabular.flatten import Table
@@ -52,12 +53,13 @@ def inspect_table(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
+    thorough: bool = False,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
     Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
-    only if the file is sound. Runs in the child: memory and time are limited there.
+    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`: as for `open_table`.
     """
     with open_table(
         path,
@@ -68,6 +70,7 @@ def inspect_table(
         limits=limits,
         sheet=sheet,
         on_progress=on_progress,
+        thorough=thorough,
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -88,13 +91,15 @@ def open_table(
     sheet: str | None = None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     on_stage: OnStage = lambda stage, so_far: None,
+    thorough: bool = False,
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
 
     `on_progress` hears, a few times a second and at the end, how many bytes have been scanned, out of the file's size; where
     the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
     header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
-    out to be written otherwise than its beginning says, it hears them again. The hash comes at the end.
+    out to be written otherwise than its beginning says, it hears them again. The hash comes at the end. `thorough`: look for
+    what a spreadsheet has damaged too, which takes one more reading of the rows.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
@@ -103,6 +108,8 @@ def open_table(
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
         attempt.on_stage = on_stage
         reading = attempt.judge()
+        if thorough:
+            add_excel_damage(reading)
         found = replace(reading.inspection, causes=find_causes(reading, columns))
         reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading

@@ -61,8 +61,11 @@ def write_xlsx(
     *,
     sheet: str = "Results",
     sheet_rows: int = SHEET_ROWS,
+    account: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write an XLSX workbook: every cell a text, none a formula or a link; the header again on each further sheet.
+
+    `account`: lines for a last sheet of that name, which says what the rows add up to.
 
     Cost: memory stays flat; the rows lie in temporary files until the workbook is closed.
     """
@@ -86,6 +89,12 @@ def write_xlsx(
             row += 1
         if page is None:
             _new_page(book, sheet, 1, header, bold)
+        if account:
+            last = book.add_worksheet("Account")
+            last.set_column(0, 0, 30)
+            for row, line in enumerate(account):
+                for place, cell in enumerate(line):
+                    last.write_string(row, place, fit_cell(cell))
 
 
 def _new_page(

@@ -65,16 +65,16 @@ def inspect_upload(upload: Upload) -> Upload:
     where the original is neither in the storage nor in this machine's spool.
     A mended copy gets its bytes first. Again: yes, by whoever claims it.
     """
-    if needs_bytes(upload) and (stopped := _mend(upload)) is not None:
-        return _refuse(upload, stopped)
-    _need_hash(upload)
+    if needs_bytes(upload) and (stopped := mend_bytes(upload)) is not None:
+        return refuse_unread(upload, stopped)
+    need_hash(upload)
     if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
-        return _refuse(upload, wrong)
+        return refuse_unread(upload, wrong)
     scratch = make_scratch()
     try:
         inspection = _look(upload, scratch / "table.parquet")
         fault_point("inspected")
-        _renew(upload)
+        renew_lease(upload)
         publish_original(upload)
         table: dict[str, str] = {}
         if inspection.verdict == "sound":
@@ -88,13 +88,13 @@ def inspect_upload(upload: Upload) -> Upload:
     return upload
 
 
-def _mend(upload: Upload) -> Finding | None:
+def mend_bytes(upload: Upload) -> Finding | None:
     """Make a mended copy's bytes and write down what they are. Gives why not, where it cannot be. Raises: LostLease."""
     made = make_bytes(upload)
     if isinstance(made, Finding):
         return made
     with transaction.atomic():
-        _renew(upload, **made)
+        renew_lease(upload, **made)
         done = made["inspection"]["mended"]
         counts = {"places": sum(done["applied"].values()), "left_out": done["left_out"]}
         audit.record(upload.org, None, "upload.mended", "upload", upload.public_id, **counts)
@@ -102,11 +102,11 @@ def _mend(upload: Upload) -> Finding | None:
     return None
 
 
-def _need_hash(upload: Upload) -> None:
+def need_hash(upload: Upload) -> None:
     """Hash a file whose bytes nobody here has seen yet, while it is fetched. Raises: LostLease, FileNotFoundError."""
     if not upload.sha256:
         upload.sha256 = open_assembly(get_storage()).digest(original_key(upload), _keeper(upload))
-        _renew(upload, sha256=upload.sha256)
+        renew_lease(upload, sha256=upload.sha256)
 
 
 def _keeper(upload: Upload) -> Callable[[], None]:
@@ -118,7 +118,7 @@ def _keeper(upload: Upload) -> Callable[[], None]:
         nonlocal due
         if time.monotonic() > due:
             due = time.monotonic() + step
-            _renew(upload)
+            renew_lease(upload)
 
     return keep
 
@@ -136,7 +136,7 @@ def find_other_bytes(upload: Upload, sha256: str) -> Finding | None:
     )
 
 
-def _refuse(upload: Upload, finding: Finding) -> Upload:
+def refuse_unread(upload: Upload, finding: Finding) -> Upload:
     """Refuse a file unread, and remove its bytes: they are nobody's."""
     write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
     upload.refresh_from_db()
@@ -155,7 +155,7 @@ def note_lost(upload: Upload, message: str) -> None:
             audit.record(upload.org, None, "upload.lost", "upload", upload.public_id)
 
 
-def _renew(upload: Upload, **learnt: Any) -> None:
+def renew_lease(upload: Upload, **learnt: Any) -> None:
     """Hold the upload for as long as the next step may take, and write down what was learnt. Raises: LostLease."""
     if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
         lease_until=Now() + inspect_lease(), **learnt

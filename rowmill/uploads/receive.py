@@ -150,7 +150,9 @@ def abandon_upload(upload: Upload) -> bool:
         log.warning("bytes not removed yet", upload_id=str(upload.public_id), cause=str(fault))
         return True
     fault_point("abandoned")
-    jobless.update(purged_at=timezone.now(), purge_after=None)
+    with transaction.atomic():
+        if jobless.filter(purged_at=None).update(purged_at=timezone.now(), purge_after=None):
+            audit.record(upload.org, None, "upload.abandon", "upload", upload.public_id)
     upload.refresh_from_db()
     return True
 

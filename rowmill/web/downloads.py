@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from rowmill import audit
 from rowmill.claims.sample import make_claims
 from rowmill.errors import InputError
+from rowmill.jobs.progress import list_account
 from rowmill.jobs.results import OUTCOME_WORDS, iter_results
 from rowmill.models import Job
 from rowmill.registry import get_kind
@@ -64,7 +65,7 @@ def _give_xlsx(job: Job, wanted: tuple[str, ...] | None) -> FileResponse:
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     out = tempfile.TemporaryFile(prefix="results-", dir=settings.SCRATCH_DIR)  # noqa: SIM115 - the response closes it
     try:
-        write_xlsx(header, lines, out)
+        write_xlsx(header, lines, out, account=list_account(job))
         out.seek(0)
     except BaseException:
         out.close()

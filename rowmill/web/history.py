@@ -57,7 +57,14 @@ class Entry:
     @property
     def kind_label(self) -> str:
         """Name its kind in words; nothing where this installation knows one kind only."""
-        return get_kind(self.upload.kind).label if self.upload.kind and len(registry.KINDS) > 1 else ""
+        return (
+            get_kind(self.upload.kind).label if self.upload.kind and len(registry.KINDS) - len(_jobless()) > 1 else ""
+        )
+
+
+def _jobless() -> list[str]:
+    """Give the kinds whose files make no job: they have pages of their own."""
+    return [slug for slug in registry.KINDS if not get_kind(slug).makes_jobs]
 
 
 def list_history(caller: Caller, state: str, search: str, page: str) -> dict[str, Any]:
@@ -95,6 +102,7 @@ def describe_upload(upload: Upload) -> Entry:
 def _find(caller: Caller, state: str, search: str) -> QuerySet[Upload]:
     """Choose the org's uploads: not the abandoned ones, nor those whose job was deleted, nor what was only prechecked."""
     uploads = own(caller, Upload).exclude(state__in=(UploadState.ABORTED, UploadState.RECEIVING))
+    uploads = uploads.exclude(kind__in=_jobless())
     uploads = uploads.filter(Q(intent=None) | ~Q(intent__has_key=PRECHECK))
     if state == REFUSED:
         uploads = uploads.filter(state=UploadState.REJECTED)

@@ -38,6 +38,17 @@ OUTCOME_ICONS = {
     "failed": ("x", "red"),
     "unprocessed": ("clock", "grey"),
 }
+CAUSE_WORDS = {
+    "leading-zeros": "leading zeros lost",
+    "spaces": "blanks around it",
+    "case": "another case",
+    "decimal": "a .0 added",
+    "signs": "other signs inside",
+    "swapped": "two characters changed places",
+    "near": "one wrong character",
+    "several": "fits more than one known ID",
+    "absent": "truly absent",
+}
 DELIMITER_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", ":": "colons", " ": "spaces"}
 EVENT_WORDS = {
     "job.submit": "started the job",
@@ -49,6 +60,7 @@ EVENT_WORDS = {
     "job.delete": "deleted the file and its results",
     "results.view": "looked at the results",
     "results.download": "downloaded the results",
+    "unknown_ids.view": "looked at the unknown IDs",
     "results.read": "read the results by API",
 }
 
@@ -158,6 +170,12 @@ def share(count: int, most: int) -> str:
 def column_label(name: str) -> str:
     """Say a results column in words: total_paid -> Total paid."""
     return name.replace("_", " ").capitalize()
+
+
+@register.filter
+def cause_word(cause: str) -> str:
+    """Say in a few words what became of an ID."""
+    return CAUSE_WORDS.get(cause, cause)
 
 
 @register.filter

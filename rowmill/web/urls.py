@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import downloads, jobs, mends, prechecks, uploads, verdicts
+from rowmill.web import cohorts, downloads, jobs, mends, prechecks, uploads, verdicts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
@@ -33,6 +33,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
     path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),
+    path("cohorts/", cohorts.cohort_list, name="cohorts"),
+    path("cohorts/<uuid:public_id>/", cohorts.cohort_page, name="cohort"),
+    path("cohorts/<uuid:public_id>/delete", cohorts.remove_cohort, name="cohort-delete"),
+    path("submissions/<uuid:public_id>/", cohorts.submission_page, name="submission"),
+    path("submissions/<uuid:public_id>/delete", cohorts.remove_submission, name="submission-delete"),
+    path("submissions/<uuid:public_id>/<slug:table_name>", cohorts.table_page, name="table"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/mend", cohorts.mend_table, name="table-mend"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/delete", cohorts.remove_table, name="table-delete"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/database", cohorts.database, name="table-database"),
 ]
 if find_spec("rowmill.web.people_urls"):
     urlpatterns.append(path("", include("rowmill.web.people_urls")))

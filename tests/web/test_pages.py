@@ -343,6 +343,8 @@ def test_polling_stops_by_itself(alice, job):
 
 
 def test_the_live_part_shows_every_number(alice, done):
+    assert "≠" in text_of(part(alice, done, "live")), "a completed job has an outcome for each row"
+    Job.objects.filter(pk=done.pk).update(state="FAILED")
     page = text_of(part(alice, done, "live"))
     assert "6 rows = 1 ok + 1 not found + 2 rejected + 1 failed + 1 not processed" in page
     assert "Retry 2 rows" in page

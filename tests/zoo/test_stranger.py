@@ -164,3 +164,9 @@ def test_a_remark_of_two_lines_with_a_comma_each_swallows_nothing(tmp_path: Path
     data = "name,remark\n" + "".join(f"Al Ray,{remarks[i % 5]}\n" for i in range(80))
     inspection, rows = judge(tmp_path / "in.csv", data.encode())
     assert (inspection.findings, len(rows)) == ((), 80)
+
+
+def test_words_in_apostrophes_keep_them(tmp_path: Path) -> None:
+    data = "note\tn\n" + "'q'\t1,5\nleft\t2,5\n" * 4
+    inspection, rows = judge(tmp_path / "in.csv", data.encode())
+    assert (inspection.findings, rows) == ((), [["'q'", "1,5"], ["left", "2,5"]] * 4)
