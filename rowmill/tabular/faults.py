@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -38,7 +39,9 @@ class Profile:
         """Learn from rows of equal width."""
         columns: list[frozenset[bytes] | None] = []
         for cells in zip(*rows, strict=True) if rows else ():
-            shapes = frozenset(outline(c) for c in cells)
+            counts = Counter(map(outline, cells))
+            # What stands once among many may be the very row that is broken.
+            shapes = frozenset(s for s, n in counts.items() if n > 1 or len(cells) < 10)
             # A remark may begin with a dash; a number, a date, a code always has its sign.
             telling = any(shapes) and all(any(sign in s for sign in (b"9", b"-", b"/", b"@")) for s in shapes if s)
             columns.append(shapes if telling and len(shapes) <= max(3, len(cells) // 4) else None)
