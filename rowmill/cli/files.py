@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rowmill.tabular.damage import KINDS, put_damage
+
 if TYPE_CHECKING:
     from rowmill.contracts import Finding
 
@@ -140,8 +142,16 @@ def sample(
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
+    damage: Annotated[
+        str | None,
+        typer.Option(help="Put one fault into the file, at a place drawn from the seed: " + ", ".join(KINDS) + "."),
+    ] = None,
 ) -> None:
     """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
+    if damage is not None and damage not in KINDS:
+        raise typer.BadParameter(f"There is no such damage. One of: {', '.join(KINDS)}.", param_hint="--damage")
+    if damage is not None and (rows == 0 or out.suffix.lower() == ".xlsx"):
+        raise typer.BadParameter("Damage is put into a CSV file with at least one row.", param_hint="--damage")
     from rowmill.claims.sample import make_claims
 
     if out.suffix.lower() == ".xlsx":
@@ -151,5 +161,8 @@ def sample(
             _write_workbook(plain, out)
     else:
         counts = make_claims(rows, seed, out, book)
+    if damage is not None:
+        line = put_damage(out, damage, seed)
+        print(f"Line {line:,} of {out}: {KINDS[damage].title}.")
     words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
