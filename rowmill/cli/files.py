@@ -38,6 +38,7 @@ class SampleKind(StrEnum):
     """What `sample` makes."""
 
     claims = "claims"
+    cohort = "cohort"
 
 
 SheetOption = Annotated[
@@ -252,16 +253,23 @@ def sample(
     what: Annotated[SampleKind, typer.Argument(help="What to make.")],
     rows: Annotated[int, typer.Option(help="How many rows.", min=0)] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook.")] = Path(
-        "claims.csv"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook of claims.")
+    ] = None,
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
 ) -> None:
-    """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
+    """Make a sample file of invented people. With `--book`, every row's result is known beforehand.
+
+    A cohort is a lab table, and its patients beside it: some IDs of the table are damaged in known ways.
+    """
     from rowmill.claims.sample import make_claims
 
+    if what is SampleKind.cohort:
+        _sample_cohort(rows, seed, out or Path("labs.csv"), book)
+        return
+    out = out or Path("claims.csv")
     if out.suffix.lower() == ".xlsx":
         with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
             plain = Path(folder) / "claims.csv"
@@ -271,3 +279,16 @@ def sample(
         counts = make_claims(rows, seed, out, book)
     words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+
+
+def _sample_cohort(rows: int, seed: int, out: Path, book: Path | None) -> None:
+    """Make a lab table with its patients. The words count damaged IDs, not rows."""
+    from rowmill.cohorts.sample import make_cohort, patients_path
+
+    if out.suffix.lower() == ".xlsx":
+        print("A cohort is written as CSV: give --out a name that ends in .csv.", file=sys.stderr)
+        raise typer.Exit(2)
+    counts = make_cohort(rows, seed, out, book)
+    words = ", ".join(f"{count:,} {cause}" for cause, count in counts.items())
+    told = f", book in {book}" if book else ""
+    print(f"{rows:,} lab rows in {out}, their patients in {patients_path(out)}{told} (damaged IDs: {words})")
