@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rowmill.cli import client, cluster, demo, files, migrating, rules, serving, simulator
+from rowmill.cli import checking, client, cluster, demo, files, migrating, rules, serving, simulator
 from rowmill.errors import RowmillError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app.command("beat")(cluster.beat)
 app.command("migrate")(migrating.migrate)
 app.command("health")(cluster.health)
 app.command("demo")(demo.demo)
-app.command("check")(files.check)
+app.command("check")(checking.check)
 app.command("convert")(files.convert)
 app.command("kinds")(rules.kinds)
 app.command("sample")(files.sample)

@@ -140,7 +140,7 @@ def _explain_breaks(
     for index in indices:
         one = layout.breaks[index]
         raw = layout.read(file, one)
-        steps = mend_break(one.code, raw, layout.table, row=one.row, broken_after=layout.broken_after(index))
+        steps = mend_break(one.code, raw, layout.table, row=one.row, broken_after=layout.broken_after(index, one))
         slug = next((s.slug for s in steps if s.slug.startswith(group.code[:9])), steps[0].slug if steps else "")
         slugs[slug] += 1
         firsts.setdefault(slug, index)

@@ -73,7 +73,7 @@ def _of_breaks(cause: Cause, codes: Sequence[str], layout: Layout, file: BinaryI
     for index in sorted(i for code in codes for i in layout.spread(code)):
         one = layout.breaks[index]
         raw = layout.read(file, one, 1 << 16)
-        steps = mend_break(one.code, raw, layout.table, row=one.row, broken_after=layout.broken_after(index))
+        steps = mend_break(one.code, raw, layout.table, row=one.row, broken_after=layout.broken_after(index, one))
         slugs = [step.slug for step in steps]
         if (cause.mend in slugs) if cause.mend else not slugs:
             found += 1

@@ -25,7 +25,7 @@ LEFT_OUT = {
     "repeated-header": "repeated-header",
     "control-z": "control-z",
 }
-_QUOTE_FAULTS = ("quote-not-closed", "quote-swallows-rows", "quote-not-escaped", "text-after-quote")
+QUOTE_FAULTS = ("quote-not-closed", "quote-swallows-rows", "quote-not-escaped", "text-after-quote")
 _DELIMITERS = b",;\t|"
 _THOUSANDS = re.compile(rb"[-+]?[$]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _MOST_FIELDS = 400
@@ -94,7 +94,7 @@ def mend_break(
 
 def _mend_body(code: str, body: bytes, table: Table, broken_after: bool) -> tuple[str, bytes] | None:
     """Give the slug and the record without its newline; None where nothing is sure."""
-    if code in _QUOTE_FAULTS:
+    if code in QUOTE_FAULTS:
         found = repair_quotes(body, table.shape, table.width)
         last = found is not None and found[0] == "close-quote" and found[1][-1] == table.shape.quote
         if found is None or (last and broken_after and body[-1] != table.shape.quote):
@@ -148,9 +148,14 @@ def _rewrite(body: bytes, table: Table) -> tuple[str, bytes] | None:
 
 def other_delimiter(body: bytes, table: Table) -> int:
     """Give the one other delimiter that makes a row of this record, -1 where none or several do."""
-    others = [replace(table.shape, delimiter=d) for d in _DELIMITERS if d != table.shape.delimiter]
+    others = [replace(table.shape, delimiter=d) for d in _DELIMITERS if _may_part(body, d, table)]
     found = [other.delimiter for other in others if is_row(body, other, table.width)]
     return found[0] if len(found) == 1 else -1
+
+
+def _may_part(body: bytes, delimiter: int, table: Table) -> bool:
+    """Tell whether a sign stands often enough in a record to be its delimiter."""
+    return delimiter != table.shape.delimiter and body.count(delimiter) >= table.width - 1
 
 
 def _field(raw: bytes, shape: Shape) -> bytes:

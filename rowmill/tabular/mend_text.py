@@ -15,7 +15,7 @@ from rowmill.tabular.breaks import Break, Breaks
 from rowmill.tabular.dialect import SAMPLE_BYTES
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.marks import BOM
-from rowmill.tabular.mend_records import Table, codec_of_strays, split_newline
+from rowmill.tabular.mend_records import QUOTE_FAULTS, Table, codec_of_strays, split_newline
 from rowmill.tabular.reading import Reading
 from rowmill.tabular.records import NeedMore, Record, Shape, cell, read_record
 
@@ -64,11 +64,11 @@ class Layout:
         chosen: list[int] = indices.tolist()
         return chosen
 
-    def broken_after(self, index: int) -> bool:
-        """Tell whether the record below a break has too few fields: it may be the rest of this one."""
-        if index + 1 >= len(self.breaks):
+    def broken_after(self, index: int, one: Break) -> bool:
+        """Tell whether the record below an open quote has too few fields: it may be the rest of this one."""
+        if one.code not in QUOTE_FAULTS or index + 1 >= len(self.breaks):
             return False
-        one, below = self.breaks[index], self.breaks[index + 1]
+        below = self.breaks[index + 1]
         return below.start == one.end and below.code in ("too-few-fields", "truncated")
 
 

@@ -209,7 +209,7 @@ class _Writing:
             raw,
             layout.table,
             row=one.row,
-            broken_after=layout.broken_after(index),
+            broken_after=layout.broken_after(index, one),
             chosen=self.slugs,
         )
         for step in steps:

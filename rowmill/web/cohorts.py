@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from rowmill import audit
 from rowmill.cohorts.files import DATABASE, hold_file, read_unknown
-from rowmill.cohorts.intake import mend_table as start_mend
 from rowmill.cohorts.intake import MENDABLE, most_bytes
+from rowmill.cohorts.intake import mend_table as start_mend
 from rowmill.cohorts.status import count_files, find_warning, is_working, list_causes, list_stages
 from rowmill.cohorts.submissions import (
     add_table,

@@ -202,3 +202,30 @@ def test_other_encodings_come_out_as_utf8(tmp_path: Path) -> None:
         assert found.findings == ()
         assert found.dialect is not None
         assert found.dialect.encoding == "utf-8"
+
+
+def told_examples() -> list[tuple[str, str, str]]:
+    told, slug = [], ""
+    for line in (Path(__file__).parents[2] / "docs" / "mends.md").read_text(encoding="utf-8").splitlines():
+        slug = line[3:] if line.startswith("## ") else slug
+        cells = [part.strip() for part in line.strip("|").split("|")]
+        if line.startswith("| `7") and "byte" not in line:
+            told.append((slug, cells[0].strip("`"), cells[1].strip("`")))
+    return told
+
+
+@pytest.mark.parametrize(("slug", "before", "after"), told_examples())
+def test_the_page_tells_what_happens(slug: str, before: str, after: str, tmp_path: Path) -> None:
+    four = before.count("2020-01-02")
+    rows = [f"{n},Ann Oak,{'2020-01-02,' * four}{n}.10\n" for n in range(20, 60)]
+    text = ["id,name,day,amount\n" if four else "id,name,amount\n", *rows, before + "\n", *rows]
+    path, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    found = judge(path, "".join(text).encode())
+    assert [cause.mend for cause in found.causes] == [slug]
+    apply_mends(path, out, [slug])
+    assert out.read_text(encoding="utf-8").splitlines()[41] == after
+
+
+def test_every_mend_has_its_section() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "mends.md").read_text(encoding="utf-8")
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(MENDS)
