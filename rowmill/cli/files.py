@@ -171,7 +171,8 @@ def sample(
     if damage is not None:
         line = put_damage(out, damage, seed)
         print(f"Line {line:,} of {out}: {KINDS[damage].title}.")
-    print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+    noun = "claims" if what is SampleKind.claims else "lab rows"
+    print(f"{rows:,} {noun} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
 
 
 def _count_words(counts: Mapping[str, int]) -> str:

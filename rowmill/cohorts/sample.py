@@ -68,9 +68,11 @@ def _damage_some(dice: Random, patients: list[str]) -> dict[str, tuple[str, str]
     known = {_form(patient) for patient in patients}
     chosen = dice.sample(patients, max(1, int(len(patients) * _DAMAGED_SHARE)))
     taken: set[str] = set()
-    for place, patient in enumerate(chosen):
+    used: Counter[bool] = Counter()
+    for patient in chosen:
         ways = _NUMERIC if patient.isdigit() else _LETTERED
-        cause, change = ways[place % len(ways)]
+        cause, change = ways[used[patient.isdigit()] % len(ways)]
+        used[patient.isdigit()] += 1
         written = change(patient, dice)
         if written != patient and written not in taken and _is_plain(cause, written, patient, known):
             damaged[patient] = (cause, written)
