@@ -123,7 +123,6 @@ def test_auditors_read_and_others_see_nothing(refused: Upload, people: People) -
     assert mend(ada, refused, {"mends": ["delimiter"]}).status_code == 403
     rows = ada.get(reverse("api-upload-failed-rows", args=[refused.public_id]))
     assert b"CanaryOak" in b"".join(rows.streaming_content)
-    rows.close()
     assert mend(charlie, refused, {"mends": ["delimiter"]}).status_code == 404
     for name in ("api-upload-failed-rows", "api-upload-annotated"):
         assert charlie.get(reverse(name, args=[refused.public_id])).status_code == 404
