@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -86,6 +85,5 @@ def _hand_out(view: OrgView, upload_id: str, op: str, part: str, content_type: s
         made = make_handout(view.caller, upload, op, part)
     except ChildError as error:
         raise InputError(str(error), code="cannot_be_made") from error
-    header = content_disposition_header(True, f"{PurePath(upload.name).stem or 'upload'}-{part}")
-    assert header is not None
-    return FileResponse(made, content_type=content_type, headers={"Content-Disposition": header})
+    name = f"{PurePath(upload.name).stem or 'upload'}-{part}"
+    return FileResponse(made, as_attachment=True, filename=name, content_type=content_type)

@@ -7,13 +7,15 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rowmill.tabular.damage import KINDS, put_damage
 
 if TYPE_CHECKING:
     from rowmill.contracts import Finding
@@ -31,6 +33,7 @@ class SampleKind(StrEnum):
 
     claims = "claims"
     contacts = "contacts"
+    cohort = "cohort"
 
 
 SheetOption = Annotated[
@@ -138,26 +141,54 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="The file to write: .csv, or .xlsx for a workbook; else claims.csv and the like."
-        ),
+        typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook of claims or contacts."),
     ] = None,
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
+    damage: Annotated[
+        str | None,
+        typer.Option(help="Put one fault into the file, at a place drawn from the seed: " + ", ".join(KINDS) + "."),
+    ] = None,
 ) -> None:
-    """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
-    make = _maker_of(what)
-    out = out or Path(f"{what.value}.csv")
-    if out.suffix.lower() == ".xlsx":
+    """Make a sample file of invented people. With `--book`, every row's result is known beforehand.
+
+    A cohort is a lab table, and its patients beside it: some IDs of the table are damaged in known ways.
+    """
+    out = out or Path("labs.csv" if what is SampleKind.cohort else f"{what.value}.csv")
+    if damage is not None and damage not in KINDS:
+        raise typer.BadParameter(f"There is no such damage. One of: {', '.join(KINDS)}.", param_hint="--damage")
+    if damage is not None and (rows == 0 or out.suffix.lower() == ".xlsx"):
+        raise typer.BadParameter("Damage is put into a CSV file with at least one row.", param_hint="--damage")
+    if what is SampleKind.cohort:
+        words = _sample_cohort(rows, seed, out, book)
+    elif out.suffix.lower() == ".xlsx":
         with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
             plain = Path(folder) / "sample.csv"
-            counts = make(rows, seed, plain, book)
+            words = _count_words(_maker_of(what)(rows, seed, plain, book))
             _write_workbook(plain, out)
     else:
-        counts = make(rows, seed, out, book)
-    words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
-    print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+        words = _count_words(_maker_of(what)(rows, seed, out, book))
+    if damage is not None:
+        line = put_damage(out, damage, seed)
+        print(f"Line {line:,} of {out}: {KINDS[damage].title}.")
+    noun = "lab rows" if what is SampleKind.cohort else what.value
+    print(f"{rows:,} {noun} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+
+
+def _count_words(counts: Mapping[str, int]) -> str:
+    """Say what there is of each."""
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items())
+
+
+def _sample_cohort(rows: int, seed: int, out: Path, book: Path | None) -> str:
+    """Make a lab table with its patients beside it, and say how many IDs were damaged in which way."""
+    from rowmill.cohorts.sample import make_cohort, patients_path
+
+    if out.suffix.lower() == ".xlsx":
+        raise typer.BadParameter("A cohort is written as CSV: give a name that ends in .csv.", param_hint="--out")
+    words = _count_words(make_cohort(rows, seed, out, book)) or "none"
+    return f"patients in {patients_path(out)}, damaged IDs: {words}"
 
 
 def _maker_of(what: SampleKind) -> Callable[..., Counter[str]]:

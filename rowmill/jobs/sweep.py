@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -38,14 +34,12 @@ from rowmill.uploads.prechecks import due_prechecks, take_back_prechecks
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload, inspect_lease
 from rowmill.uploads.sessions import expire_sessions
-from rowmill.uploads.tidy import clear_scratch, tidy_bytes
+from rowmill.uploads.tidy import clear_leavings, clear_scratch, tidy_bytes
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
 UNANSWERED = timedelta(minutes=2)  # from the verdict to its job a request needs a moment
 UNDER_WAY = (SessionState.OPEN, SessionState.COMPLETING)
-LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "merge-*", "groups-*", "tmp*")
-LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
 
 def sweep(*, large_too: bool = True) -> None:
@@ -161,14 +155,4 @@ def drop_dead_keys(*, all_of_them: bool = False) -> None:
 
 def recover_among_others() -> None:
     """Tidy at the start of one process of several: leases and uploads of the others are theirs, and stay."""
-    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-    oldest = time.time() - LEFT_SECONDS
-    for pattern in LEFT_IN_SCRATCH:
-        for path in settings.SCRATCH_DIR.glob(pattern):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime > oldest:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+    clear_leavings()

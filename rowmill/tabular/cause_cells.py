@@ -19,7 +19,8 @@ def find_cell_cause(findings: Sequence[Finding], count: int, reading: Reading) -
     mend, clears = "", 0
     place = first.column
     bad = _condition(first, reading)
-    if place and bad is not None and reading.con is not None and reading.rows_sql is not None:
+    about_dates = "date" in f"{first.code} {words}"
+    if about_dates and place and bad is not None and reading.con is not None and reading.rows_sql is not None:
         found = find_forms(reading.con, reading.rows_sql, place)
         clears = _count_cleared(reading, bad, place, as_iso(found.forms, place)) if found.forms else 0
         if clears:
@@ -28,7 +29,7 @@ def find_cell_cause(findings: Sequence[Finding], count: int, reading: Reading) -
             message = f"{where} holds dates as {form}: one mend clears {_rows(clears)}" + (
                 f" of {count:,}." if clears < count else "."
             )
-        elif found.doubtful and "date" in f"{first.code} {words}":
+        elif found.doubtful:
             message += " Day and month cannot be told apart in its dates, so no mend is offered."
     return Cause(
         first.code,

@@ -28,6 +28,8 @@ _BY_COLUMN = (
     "error-cell",
     "long-number",
 )
+# A row may have several oddities: which mend is the one for a code.
+_OWN = {"quote-in-unquoted": "quote-cells", "mixed-newlines": "newlines"}
 _OTHER_NAMES = {44: "commas", 59: "semicolons", 9: "tabs", 124: "bars"}
 _SWALLOWED = re.compile(r"([\d,]+) rows? after it")
 
@@ -141,7 +143,8 @@ def _explain_breaks(
         one = layout.breaks[index]
         raw = layout.read(file, one)
         steps = mend_break(one.code, raw, layout.table, row=one.row, broken_after=layout.broken_after(index, one))
-        slug = next((s.slug for s in steps if s.slug.startswith(group.code[:9])), steps[0].slug if steps else "")
+        own = _OWN.get(group.code, group.code)
+        slug = own if any(step.slug == own for step in steps) else steps[0].slug if steps else ""
         slugs[slug] += 1
         firsts.setdefault(slug, index)
         lasts[slug] = index

@@ -190,6 +190,8 @@ def codec_of(encoding: Encoding) -> str:
     return _CODECS.get(encoding.name, encoding.name)
 
 
+# What Python makes of single bytes that stand for nothing in Shift-JIS.
+_NOT_JAPANESE = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 # A code point that no text holds stands for what could not be decoded, until its place is known.
 _UNREADABLE = "\U0010fffe"
 MOST_BAD_PLACES = 100_000
@@ -218,6 +220,8 @@ def transcode(source: Path, target: Path, encoding: Encoding) -> list[int]:
         while True:
             block = src.read(_BLOCK)
             text = decoder.decode(block, final=not block)
+            if encoding.name == "shift_jis":
+                text = _NOT_JAPANESE.sub(_UNREADABLE, text)
             pieces = [piece.encode("utf-8", "surrogatepass") for piece in text.split(_UNREADABLE)]
             at = written
             for piece in pieces[: MOST_BAD_PLACES - len(bad) + 1][:-1]:

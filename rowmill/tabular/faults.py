@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rowmill.tabular.ledger import Short
 from rowmill.tabular.marks import CLOSING, OPENING, Mark
-from rowmill.tabular.records import Record, Shape, cell, quote_field, read_record
+from rowmill.tabular.records import NeedMore, Record, Shape, cell, quote_field, read_record
 
 if TYPE_CHECKING:
     from rowmill.tabular.scan import Scan
@@ -38,7 +39,9 @@ class Profile:
         """Learn from rows of equal width."""
         columns: list[frozenset[bytes] | None] = []
         for cells in zip(*rows, strict=True) if rows else ():
-            shapes = frozenset(outline(c) for c in cells)
+            counts = Counter(map(outline, cells))
+            # What stands once among many may be the very row that is broken.
+            shapes = frozenset(s for s, n in counts.items() if n > 1 or len(cells) < 10)
             # A remark may begin with a dash; a number, a date, a code always has its sign.
             telling = any(shapes) and all(any(sign in s for sign in (b"9", b"-", b"/", b"@")) for s in shapes if s)
             columns.append(shapes if telling and len(shapes) <= max(3, len(cells) // 4) else None)
@@ -286,12 +289,16 @@ def _settle_broken_quote(scan: Scan, data: bytes, record: Record, final: bool) -
     """Say which line broke a quote, enter that line as broken, and go on at the line after it."""
     fault, shape = record.fault, scan.shape
     assert fault is not None
+    if not final and data.find(shape.line_end, max(fault.opened, fault.at)) < 0:
+        raise NeedMore  # where this line ends is not known yet
     opened_end = _line_stop(data, fault.opened, shape)
     same_line = fault.code != "quote-not-closed" and fault.at < opened_end
     if same_line and (other := _other_delimiter(data[record.start : opened_end].rstrip(b"\r\n"), shape, scan.profile)):
         return _enter_fault(scan, data, record.start, "other-delimiter", 1, record.start, other=other)
     if same_line:
         return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
+    if not final and len(data) - opened_end < _LOOK_AHEAD and data.find(shape.line_end, opened_end) < 0:
+        raise NeedMore  # the line below tells whether this quote was ever meant to close
     alone = _opens_row(data, fault.opened, opened_end, scan) or _stands_alone(data, opened_end, scan)
     if fault.code == "quote-not-closed" or alone:
         return _enter_fault(scan, data, record.start, "quote-not-closed", fault.column, fault.opened)

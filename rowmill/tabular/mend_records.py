@@ -223,6 +223,9 @@ def _proved(profile: Profile, cells: list[bytes], at: int, parts: list[bytes]) -
     for place, (shapes, value) in enumerate(zip(profile.columns, cells, strict=False)):
         if shapes is not None and not (place == at and number) and outline(value) not in shapes:
             return False
+    if not all(parts) or (at in (0, len(cells) - 1) and not number and not all(p[:1] in b" \t" for p in parts[1:])):
+        # At the edge of a row a surplus field may be just that; only a blank behind the delimiter speaks for text.
+        return False
     shapes_of_all = frozenset().union(*(shapes for shapes in profile.columns if shapes is not None))
     return number or not any(outline(part.strip()) in shapes_of_all for part in parts)
 

@@ -12,6 +12,7 @@ from rowmill.tabular.causes_words import say_cause
 from rowmill.tabular.fields import restore
 from rowmill.tabular.load import Bad, quote_text
 from rowmill.tabular.marks import BOM
+from rowmill.tabular.mend_records import split_newline
 from rowmill.tabular.mend_text import Layout, iter_records, open_text
 from rowmill.tabular.reading import Reading
 from rowmill.tabular.records import Shape, cell, read_record
@@ -60,7 +61,7 @@ def walk(reading: Reading, layout: Layout) -> Iterator[Walked]:
     """Yield every record below the header in the order of the file. Cost: one pass, flat memory."""
     bad = _BadRows(reading)
     shape, sheet = layout.shape, layout.sheet
-    row, line, at = 0, layout.head_raw.count(shape.line_end) + 1, layout.head_end
+    row, line, at = 0, count_lines(layout.head_raw, shape) + 1, layout.head_end
     with open_text(layout) as file:
         top = file.read(layout.head_start)
         line += top.removeprefix(BOM).count(shape.line_end)
@@ -70,7 +71,7 @@ def walk(reading: Reading, layout: Layout) -> Iterator[Walked]:
             for raw in iter_records(file, at, one.start if one else layout.size, shape):
                 row += 1
                 yield Walked(line, raw, bad.troubles(row), shape, False, sheet)
-                line += raw.count(shape.line_end)
+                line += count_lines(raw, shape)
             if one is None:
                 break
             raw = _read(file, one)
@@ -79,7 +80,12 @@ def walk(reading: Reading, layout: Layout) -> Iterator[Walked]:
                 row += 1
                 troubles += bad.troubles(row)
             yield Walked(one.line, raw, troubles, shape, not one.row, sheet)
-            line, at = one.line + raw.count(shape.line_end), one.end
+            line, at = one.line + count_lines(raw, shape), one.end
+
+
+def count_lines(raw: bytes, shape: Shape) -> int:
+    """Count the physical lines of a record, whatever the last of them ends in."""
+    return split_newline(raw)[0].count(shape.line_end) + 1
 
 
 def _read(file: BinaryIO, one: Break) -> bytes:

@@ -293,6 +293,17 @@ def _fail(precheck: Precheck, words: str) -> None:
     _log_end(precheck, "failed", (timezone.now() - precheck.created_at).total_seconds())
 
 
+def give_up(precheck: Precheck, words: str) -> bool:
+    """End a precheck that nobody runs (any more). Gives False where somebody does, or it is over."""
+    with transaction.atomic():
+        if not due_prechecks().filter(pk=precheck.pk).update(status=PrecheckStatus.FAILED, error=words):
+            return False
+        _end(precheck, cannot_be_read(words))
+        told = {"outcome": "given up"}
+        audit.record(precheck.org, None, "precheck.done", "precheck", precheck.public_id, **told)
+    return True
+
+
 def _end(precheck: Precheck, inspection: Inspection) -> None:
     """Let go of the lease; give a file that was sent for this alone its verdict, and a day to live."""
     Precheck.objects.filter(pk=precheck.pk).update(lease_until=None, finished_at=timezone.now())

@@ -30,9 +30,9 @@ def excerpt(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Show the lines around a place: of a finding, a cause, a stretch of the map, or a byte or line. The trail notes it."""
     upload = find_upload(request, public_id)
     place, about = _find_place(upload, {name: read_number(request, name) for name in PLACES if name in request.GET})
-    context: dict[str, Any] = {"upload": upload, "about": about, "lines": [], "trouble": ""}
+    context: dict[str, Any] = {"upload": upload, "about": about, "lines": [], "at": None, "trouble": ""}
     try:
-        context["lines"] = look_around(request.caller, upload, place)["lines"]
+        context |= look_around(request.caller, upload, place)
     except ChildError as error:
         context["trouble"] = str(error)
     stretch = _stretch_of(upload, place)

@@ -16,13 +16,16 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from rowmill import audit, registry
-from rowmill.contracts import Cause, Finding
+from rowmill.contracts import Finding
 from rowmill.models import Precheck
 from rowmill.orgs import fetch, own
 from rowmill.registry import get_kind
 from rowmill.tabular.writers import write_csv
+from rowmill.uploads.handouts import has_bytes
 from rowmill.uploads.prechecks import FINAL, STAGES
 from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.verdict_tags import stops
+from rowmill.web.verdicts import describe_inspection
 
 LISTED = 30
 STAGE_WORDS = {"metadata": "Metadata", "integrity": "Integrity", "validation": "Full validation"}
@@ -52,14 +55,14 @@ def precheck_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Show a precheck: the whole page, or the live part of it that htmx asks for."""
     precheck = find_precheck(request, public_id)
     template = "prechecks/live.html" if request.htmx else "prechecks/precheck.html"
-    return render(request, template, live_context(precheck))
+    return render(request, template, live_context(request, precheck))
 
 
-def live_context(precheck: Precheck) -> dict[str, Any]:
+def live_context(request: MemberRequest, precheck: Precheck) -> dict[str, Any]:
     """Give what the live part shows."""
     found = [Finding(**finding) for finding in precheck.findings]
-    upload, validation = precheck.upload, precheck.validation
-    causes = [Cause(**cause) for cause in validation.get("causes", ())]
+    inspection = _describe(precheck, found)
+    upload = precheck.upload
     return {
         "precheck": precheck,
         "upload": upload,
@@ -68,10 +71,20 @@ def live_context(precheck: Precheck) -> dict[str, Any]:
         "kind_label": get_kind(upload.kind).label if upload.kind in registry.KINDS else "",
         "newline": NEWLINE_WORDS.get(precheck.metadata.get("newline") or "", ""),
         "findings": found,
-        "stops": [f for f in found if f.severity == "error" and f.code not in registry.CHECKS],
-        "causes": causes,
-        "stopping_causes": [c for c in causes if c.severity == "error" and c.code not in registry.CHECKS],
+        "inspection": inspection,
+        "stopping": [cause for cause in inspection["causes"] if stops(cause)],
+        "here": precheck.status in FINAL and has_bytes(upload),
+        "may_write": request.caller.may_write,
     }
+
+
+def _describe(precheck: Precheck, found: list[Finding]) -> dict[str, Any]:
+    """Give what the parts in templates/verdict show: what this precheck told, not what the upload's own verdict says."""
+    inspection = describe_inspection(None, found)
+    if causes := [dict(cause) for cause in precheck.validation.get("causes") or ()]:
+        inspection["causes"] = sorted(causes, key=lambda cause: not stops(cause))
+    inspection["damage"] = precheck.integrity.get("damage") or ""
+    return inspection
 
 
 def _stages(precheck: Precheck) -> Iterator[tuple[str, str]]:

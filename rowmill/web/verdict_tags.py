@@ -16,8 +16,8 @@ from rowmill.web.tags import plural
 
 register = template.Library()
 
-HEALTH = {".": "ok", "w": "warning", "e": "error"}
-HEALTH_WORDS = {"ok": "sound", "warning": "with warnings", "error": "with errors"}
+HEALTH = {".": "ok", "w": "warning", "e": "error", "E": "broken"}
+HEALTH_WORDS = {"ok": "sound", "warning": "with warnings", "error": "with errors", "broken": "mostly errors"}
 UPLOAD_WORDS = {
     "RECEIVING": "coming in",
     "CHECKING": "being checked",
@@ -85,15 +85,22 @@ def advice(cause: Mapping[str, Any], findings: Iterable[Any]) -> str:
 
 
 @register.filter
-def has_place(cause: Mapping[str, Any]) -> bool:
-    """Tell whether a cause has a place to look at."""
-    return bool(cause["line"]) or cause["byte"] is not None
+def has_place(found: Any) -> bool:
+    """Tell whether a cause or a finding has a place to look at."""
+    return bool(_place_of(found))
 
 
 @register.filter
-def place_query(cause: Mapping[str, Any]) -> str:
-    """Give the place of a cause as an excerpt is asked for: line=812&byte=34567."""
-    return urlencode({name: cause[name] for name in ("line", "byte") if cause[name] is not None})
+def place_query(found: Any) -> str:
+    """Give a place as an excerpt is asked for: a kept finding by its number, all else as line=812&byte=34567."""
+    position = getattr(found, "position", None)
+    return urlencode(_place_of(found) if position is None else {"finding": position})
+
+
+def _place_of(found: Any) -> dict[str, int]:
+    """Give what is known of where a cause or a finding is: line, byte."""
+    told = found if isinstance(found, Mapping) else {name: getattr(found, name) for name in ("line", "byte")}
+    return {name: told[name] for name in ("line", "byte") if told[name] is not None}
 
 
 @register.filter
@@ -137,7 +144,7 @@ def _run_words(start: int, length: int, count: int, health: str) -> str:
 
 def _map_words(damage: str) -> str:
     """Say the whole map in a sentence."""
-    errors, warnings = damage.count("e"), damage.count("w")
+    errors, warnings = damage.lower().count("e"), damage.count("w")
     count = len(damage)
     first = next((i for i, letter in enumerate(damage) if letter != "."), 0)
     told = [plural(errors, "stretch").replace("stretchs", "stretches") + " with errors"] if errors else []

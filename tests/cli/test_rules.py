@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rowmill.registry import KINDS
+
 ROOT = Path(__file__).parent.parent.parent
 SCHEMA = {
     "fields": [
@@ -81,7 +83,16 @@ def test_kind_and_schema_are_not_given_together(schema: Path, tmp_path: Path):
 def test_the_kinds_are_listed():
     found = run("kinds")
     assert found.returncode == 0
-    assert "claim_status  " in found.stdout
+    assert [line.split()[0] for line in found.stdout.splitlines()] == list(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_can_be_checked_against_without_a_database(tmp_path: Path, kind: str):
+    file = tmp_path / "a.csv"
+    file.write_text("nothing_of_it\n1\n")
+    found = run("check", file, "--kind", kind)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "is missing" in found.stdout
 
 
 def test_a_kind_as_a_table_schema_says_the_same_as_the_kind(tmp_path: Path):

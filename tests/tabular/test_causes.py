@@ -91,7 +91,13 @@ def test_thousands_are_told_from_cells(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ["51,Oak,Ann,Bob\n", "51,x,2020-01-01,2020-01-02,1.00\n", "51,2020-01-01,1.00,9\n", ",51,Ann,2020-01-01,1.00\n"],
+    [
+        "51,Oak,Ann,Bob\n",
+        "51,x,2020-01-01,2020-01-02,1.00\n",
+        "51,2020-01-01,1.00,9\n",
+        ",51,Ann,2020-01-01,1.00\n",
+        "51,Ann,2020-01-01,1.00,more\n",
+    ],
 )
 def test_a_cell_is_not_joined_by_guessing(row: str, tmp_path: Path) -> None:
     found = judge(tmp_path, HEAD + rows(1, 50) + row + rows(52, 60))
@@ -167,3 +173,9 @@ def test_every_place_is_counted_once(tmp_path: Path) -> None:
     errors = sum(f.count for f in found.findings if f.severity == "error")
     assert sum(c.count for c in found.causes if c.severity == "error") == errors
     assert len(found.causes) <= 3
+
+
+def test_a_last_cell_is_not_joined_with_a_surplus_field(tmp_path: Path) -> None:
+    text = "id,name\n" + "".join(f"{n},Ann\n" for n in range(1, 40))
+    assert only(judge(tmp_path, text + "40,Oak,extra\n41,x\n")).mend == ""
+    assert only(judge(tmp_path, text + "40,Oak, Ann\n41,x\n")).mend == "quote-delimiter"

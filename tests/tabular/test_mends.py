@@ -6,10 +6,12 @@ import csv
 from itertools import chain
 from pathlib import Path
 
+import openpyxl
 import pytest
 
-from rowmill.contracts import Inspection
+from rowmill.contracts import Column, Inspection
 from rowmill.errors import InputError
+from rowmill.registry import get_check
 from rowmill.tabular.inspect import inspect_table
 from rowmill.tabular.mends import MENDS, MendReport, apply_mends, get_mend
 from tests.zoo.faults import Faulty, faulty_files, whole_file_faults
@@ -229,3 +231,24 @@ def test_the_page_tells_what_happens(slug: str, before: str, after: str, tmp_pat
 def test_every_mend_has_its_section() -> None:
     text = (Path(__file__).parents[2] / "docs" / "mends.md").read_text(encoding="utf-8")
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(MENDS)
+
+
+def test_a_workbook_is_mended_as_a_table(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.xlsx", tmp_path / "out.csv"
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    for row in (["id", "note", "day"], [1, "two\nlines", "31.12.1999"], [], [2, 'a "b", c', "01.02.2000"]):
+        page.append(row)
+    book.save(path)
+    columns = (Column("id", required=True), Column("day", checks=("date",)))
+    found = inspect_table(path, columns, {slug: get_check(slug) for slug in ("required", "date")})
+    assert [c.mend for c in found.causes] == ["date-form:day", "blank-lines"]
+    report = apply_mends(path, out, [c.mend for c in found.causes], columns=columns)
+    assert dict(report.applied) == {"date-form:day": 2, "blank-lines": 1}
+    with out.open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "note", "day"],
+            ["1", "two\nlines", "1999-12-31"],
+            ["2", 'a "b", c', "2000-02-01"],
+        ]
