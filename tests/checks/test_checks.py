@@ -256,6 +256,15 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "zip-plus-4": (("02134-1234", "021341234"), ("02134", "2134-1234", "02134-123", "02134--1234", "00000-1234")),
+    "count-written": (("12", "1,200", "1.2M", "11-50", " 10,001+ "), ("Nov-50", "12,34", "many", "9" * 25)),
+    "money-written": (("3400", "$3,400", "1.2M", "$1M-$10M", "-5.50"), ("much", "1,5", "$")),
+    "share-written": (("95", "0.95", "95%", "95 %"), ("x", "1e3", "%")),
+    "day-written": (("2026-01-31", "01/31/2026", "31.01.2026", "Jan 31, 2026"), ("2026-02-30", "13/31/2026", "soon")),
+    "moment-written": (("2026-01-31", "2026-01-31T10:11:12Z", "01/31/2026 3:04 PM"), ("2026-01-31 25:00", "noon")),
+    "flag-written": (("yes", "No", "TRUE", "0", "y"), ("perhaps", "2")),
+    "phone-written": (("(212) 555-0123", "+44 20 7946 0958", "212.555.0123 x12"), ("12", "call me")),
+    "web-address": (("example.org", "https://www.example.org/a?b=c", "EXAMPLE.ORG"), ("no address", "http://", "a..b")),
+    "key-length": (("A1", "x" * 200), ("x" * 201,)),
     "luhn": (
         ("79927398713", "4111111111111111", "18", "0000", " 79927398713 ", "00079927398713", "9" * 18 + "8", "0" * 19),
         (
@@ -331,7 +340,10 @@ def is_bad(slug: str, cell: str) -> bool:
     return sql.is_bad(get_check(slug), all_rows=ALL_ROWS, column=cell)
 
 
-@pytest.mark.parametrize("slug", CHECKS)
+OVER_ROWS = {"contact-key"}  # tests/merging looks at it
+
+
+@pytest.mark.parametrize("slug", [slug for slug in CHECKS if slug not in OVER_ROWS])
 def test_a_check_tells_good_from_bad(slug: str) -> None:
     day = date.today()
     found = misjudged(slug, day)
