@@ -97,6 +97,11 @@ def _is_rare_sign(sign: str) -> bool:
     return len(sign.encode("cp932", "replace")) == 2 and sign.encode("cp932", "replace")[0] >= 0xE0
 
 
+def _line_end(block: bytes) -> bytes:
+    """Give the byte that ends most lines of a block: one stray line feed does not make a file of carriage returns one line."""
+    return b"\r" if block.count(b"\r") > block.count(b"\n") else b"\n"
+
+
 class _Tally:
     """Counts the evidence for each encoding over a whole file."""
 
@@ -124,7 +129,7 @@ class _Tally:
             self.sequences += len(_UTF8_SEQUENCE.findall(block))
             for match in _HIGH.finditer(strays):
                 self._weigh(block, match.start())
-        self._line += block.count(b"\n") or block.count(b"\r")
+        self._line += block.count(_line_end(block))
         self._try_japanese(block)
         self._before = block[-1:]
         self._offset += len(block)
@@ -133,8 +138,7 @@ class _Tally:
         """Ask of one stray byte whether it makes a plausible Windows-1252 letter where it stands."""
         self.strays += 1
         if len(self.lines) < 3:
-            end = b"\n" if b"\n" in block else b"\r"
-            line = self._line + block.count(end, 0, at) + 1
+            line = self._line + block.count(_line_end(block), 0, at) + 1
             self.lines.add(line)
             self.first = self.first or (line, self._offset + at)
         byte = block[at]
