@@ -169,3 +169,8 @@ def test_a_stray_line_feed_makes_no_single_line_of_carriage_returns(tmp_path: Pa
     data = "id,name\r" + "".join(f"{i},Zoë\r" for i in range(20)) + "20,Zoë\n"
     inspection, _ = judge(tmp_path / "in.csv", data.encode("cp1252"))
     assert [(f.code, f.line) for f in inspection.findings] == [("mixed-newlines", 22)]
+
+
+def test_a_line_of_a_quoted_cell_is_no_line_of_sums(tmp_path: Path) -> None:
+    inspection, rows = judge(tmp_path / "in.csv", b'id,a,b\nP1,,"\ntotal"\n')
+    assert (inspection.findings, rows) == ((), [["P1", "", "\ntotal"]])
