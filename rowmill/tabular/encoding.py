@@ -118,6 +118,7 @@ class _Tally:
         self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")("rowmill-unreadable")
         self._not_japanese = 0
         self._kana = 0
+        self._full_width = 0
         self._against = 0
         self._before = b"\n"
 
@@ -168,6 +169,7 @@ class _Tally:
                 signs = match.group()
                 common = 0 if match.lastgroup == "against" else len(signs) - sum(map(_is_rare_sign, signs))
                 self._kana += common
+                self._full_width += common * (signs[0] < "\uff61")
                 self._against += len(signs) - common
 
     def verdict(self) -> Encoding | None:
@@ -175,7 +177,8 @@ class _Tally:
         japanese = self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays
         japanese = japanese and self._against * 2 <= self._kana
         japanese = japanese and self._not_japanese * 10 <= self._kana
-        by_chance = self.sequences * 4 < self.strays or (self.sequences * 2 <= self._kana and not self.foreign)
+        # A half-width sign is one byte: three of them are soon made of two damaged letters with accents.
+        by_chance = self.sequences * 4 < self.strays or (self.sequences * 2 <= self._full_width and not self.foreign)
         if self.strays and japanese and by_chance:
             return Encoding("shift_jis")
         if self.sequences > 0 and (self.sequences * 20 >= self.strays or self.foreign):

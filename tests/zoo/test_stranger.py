@@ -174,3 +174,8 @@ def test_a_stray_line_feed_makes_no_single_line_of_carriage_returns(tmp_path: Pa
 def test_a_line_of_a_quoted_cell_is_no_line_of_sums(tmp_path: Path) -> None:
     inspection, rows = judge(tmp_path / "in.csv", b'id,a,b\nP1,,"\ntotal"\n')
     assert (inspection.findings, rows) == ((), [["P1", "", "\ntotal"]])
+
+
+def test_a_cut_letter_before_another_is_no_japanese(tmp_path: Path) -> None:
+    inspection, _ = judge(tmp_path / "in.csv", b"id,a\n1,a\xa9\xc3\xa9aaa\n")
+    assert [(f.code, f.line) for f in inspection.findings] == [("bad-encoding", 2)]
