@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rowmill.tabular.dialect import SampleRow
 from rowmill.tabular.header import Header
 from rowmill.tabular.ledger import Ledger
-from rowmill.tabular.marks import find_marks
+from rowmill.tabular.marks import Marked, find_marks
 from rowmill.tabular.notes import Notes
 from rowmill.tabular.records import Shape, read_record
 from rowmill.tabular.scan import NotUtf8
@@ -48,7 +48,9 @@ def check_top(top: bytes, head: SampleRow, shape: Shape, notes: Notes, tolerate:
             raise NotUtf8(error.start) from None
         note("bad-encoding", error.start)
     told = {"nul-byte"}
-    for mark in find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False):
+    marked = Marked()
+    marked.add(find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False))
+    for mark in marked.listed():
         if mark.code not in told:
             told.add(mark.code)
             note(mark.code, mark.at)
