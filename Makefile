@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 PIP := $(PY) -m pip --disable-pip-version-check -q
 
-.PHONY: help setup setup-dev demo up test test-fast test-postgres test-slow test-crash test-browser system check format lock clean nemesis
+.PHONY: help setup setup-dev demo up test test-fast test-postgres test-slow test-crash test-browser system check format lock clean fuzz nemesis
 
 help:  ## Show this list
 	@echo "Rowmill: a table in, a result for every row out."
@@ -92,6 +92,11 @@ format: $(DEV_STAMP)  ## Format and mend what can be mended
 
 bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-engine (ROWS=), bench-fan-out, bench-flat, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate, bench-upload (MB=), bench-tus (MB=)
 	@.venv/bin/python bench/$(subst -,_,$*).py $(if $(ROWS),--rows $(ROWS)) $(if $(MB),--mb $(MB)) $(if $(RUNS),--runs $(RUNS))
+
+fuzz: $(DEV_STAMP)  ## Fuzz the reading of tables for SECONDS=60, led by coverage (installs Atheris into .venv the first time)
+	@$(PY) -c "import atheris" 2>/dev/null || $(PIP) install "atheris>=3,<4"
+	@mkdir -p build/fuzz
+	@$(PY) -m tests.fuzz.fuzz_scan -max_total_time=$(or $(SECONDS),60) -max_len=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/
 
 nemesis: $(DEV_STAMP)  ## Kill and freeze at random for SECONDS=60, one process and then a cluster (CLUSTER=1: only that; SEED=)
 	@$(if $(CLUSTER),,.venv/bin/python -m tests.crash.nemesis --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)))

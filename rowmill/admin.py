@@ -19,6 +19,7 @@ from rowmill import audit
 from rowmill.models import (
     AuditEvent,
     Batch,
+    Cohort,
     Invitation,
     Job,
     Membership,
@@ -26,6 +27,8 @@ from rowmill.models import (
     PayerAccount,
     Practice,
     Precheck,
+    Submission,
+    SubmissionTable,
     Upload,
     UploadSession,
     User,
@@ -246,3 +249,32 @@ class PrecheckAdmin(ReadOnly):
     list_display = ("public_id", "org", "status", "stage", "progress", "created_at")
     list_filter = ("status",)
     list_select_related = ("org",)
+
+
+@admin.register(Cohort, site=site)
+class CohortAdmin(ReadOnly):
+    """The cohorts."""
+
+    fields = ("public_id", "org", "created_by", "created_at")
+    list_display = ("public_id", "org", "created_at")
+
+
+@admin.register(Submission, site=site)
+class SubmissionAdmin(ReadOnly):
+    """The submissions."""
+
+    fields = ("public_id", "org", "cohort", "created_by", "created_at")
+    list_display = ("public_id", "org", "cohort", "created_at")
+
+
+@admin.register(SubmissionTable, site=site)
+class SubmissionTableAdmin(ReadOnly):
+    """The tables of submissions: how each stands, in counts. Names, messages and causes stay with the org."""
+
+    fields = (
+        "org", "submission", "is_patient_table", "state", "code", "upload", "row_count", "id_count", "unknown_count",
+        "checked_at", "seconds", "accepted", "accepted_at", "accepted_rows", "accepted_ids",
+    )  # fmt: skip
+    list_display = ("id", "org", "submission", "is_patient_table", "state", "accepted_rows", "checked_at")
+    list_filter = ("state", "is_patient_table")
+    list_select_related = ("org", "submission")

@@ -259,6 +259,11 @@ class Kind:
     lease_seconds: ClassVar[int] = 60
     max_attempts: ClassVar[int] = 5
     result_header: ClassVar[tuple[str, ...]] = ("row", "success", "error")
+    makes_jobs: ClassVar[bool] = True  # else a line of work takes its files in, and no job runs over them
+
+    def judge(self, upload: Any, usual: Callable[[Any], Any]) -> Any:
+        """Judge an upload that the caller holds; a kind may have a way of its own. Raises: what the usual way raises."""
+        return usual(upload)
 
     def open(self, job: JobInfo) -> None:
         """Prepare the job before its first batch. May run twice."""

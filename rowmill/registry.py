@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
-from rowmill.contracts import Check, Kind, Payer
+from rowmill.contracts import Check, Column, Kind, Payer
 from rowmill.errors import ConfigError, NotFound
 
 KINDS: dict[str, str] = {
     "claim_status": "rowmill.kinds.claim_status.ClaimStatus",
+    "cohort_table": "rowmill.kinds.cohort_table.CohortTable",
 }
 PAYERS: dict[str, str] = {
     "UHC": "rowmill.payers.uhc.UnitedHealthcare",
@@ -55,6 +56,23 @@ CHECKS: dict[str, str | Check] = {
 }
 
 
+# Forms in which rules come in and go out: what reads each, what writes each.
+SCHEMAS: dict[str, tuple[str, str]] = {
+    "table-schema": ("rowmill.checks.table_schema.read_descriptor", "rowmill.checks.table_schema.write_descriptor"),
+}
+
+
+class Rules(NamedTuple):
+    """What a file is held against: columns, every check they name by slug, and the slugs of those over the row."""
+
+    columns: tuple[Column, ...]
+    checks: Mapping[str, Check]
+    row_checks: tuple[str, ...] = ()
+
+
+NO_RULES = Rules((), {})
+
+
 def _load(table: Mapping[str, Any], slug: str, what: str) -> Any:
     """Import what a slug names; a check may stand there itself."""
     try:
@@ -88,6 +106,25 @@ def get_check(slug: str) -> Check:
     check = _load(CHECKS, slug, "check")
     assert isinstance(check, Check)
     return check
+
+
+def rules_of(slug: str) -> Rules:
+    """Give the columns and checks of a kind. Raises: NotFound."""
+    kind = get_kind(slug)
+    slugs = {check for column in kind.columns for check in column.checks} | set(kind.checks) | {"required"}
+    return Rules(tuple(kind.columns), {check: get_check(check) for check in sorted(slugs)}, tuple(kind.checks))
+
+
+def read_schema(descriptor: Any, form: str = "table-schema") -> Rules:
+    """Read the rules of a descriptor. Raises: InputError that names the field and the word that cannot be kept."""
+    return Rules(*_load({name: reads for name, (reads, _) in SCHEMAS.items()}, form, "form of rules")(descriptor))
+
+
+def write_schema(rules: Rules, form: str = "table-schema") -> dict[str, Any]:
+    """Write rules as a descriptor. Raises: InputError that names the column and the check that no descriptor can hold."""
+    write = _load({name: writes for name, (_, writes) in SCHEMAS.items()}, form, "form of rules")
+    descriptor: dict[str, Any] = write(*rules)
+    return descriptor
 
 
 def add_checks(checks: Iterable[Check]) -> None:

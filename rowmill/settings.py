@@ -105,7 +105,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "rowmill.web.context.frame",
             ],
-            "libraries": {"rowmill": "rowmill.web.tags"},
+            "libraries": {"rowmill": "rowmill.web.tags", "verdict": "rowmill.web.verdict_tags"},
         },
     }
 ]
@@ -288,7 +288,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "rowmill.models.JobState", "UploadStatus": "rowmill.models.UploadState"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "rowmill.models.JobState",
+        "PrecheckStatus": "rowmill.models.PrecheckStatus",
+        "UploadStatus": "rowmill.models.UploadState",
+    },
 }
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",

@@ -14,6 +14,7 @@ from rowmill.admin import ReadOnly, site
 from rowmill.models import (
     AuditEvent,
     Batch,
+    Cohort,
     FindingRecord,
     Invitation,
     Job,
@@ -21,6 +22,9 @@ from rowmill.models import (
     Practice,
     Precheck,
     Result,
+    Submission,
+    SubmissionTable,
+    UnknownIds,
     Upload,
     UploadSession,
     User,
@@ -29,7 +33,7 @@ from rowmill.models import (
 from tests.conftest import People
 
 CANARY = "canary7f3a"
-HIDDEN = {Result, FindingRecord}
+HIDDEN = {Result, FindingRecord, UnknownIds}
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +69,9 @@ def world(people: People) -> People:
     FindingRecord.objects.create(
         org=acme, upload=upload, position=0, code="x", severity="error", message=CANARY, column_name=CANARY
     )
+    cohort = Cohort.objects.create(org=acme, name=CANARY)
+    submission = Submission.objects.create(org=acme, cohort=cohort, name=CANARY)
+    SubmissionTable.objects.create(org=acme, submission=submission, name=CANARY, message=CANARY, upload=upload)
     job = Job.objects.create(
         org=acme, upload=upload, kind="claim_status", options={"x": CANARY}, total_rows=1, error_log=[CANARY]
     )
@@ -138,7 +145,16 @@ def test_what_holds_cells_or_tokens_is_not_there(db: None) -> None:
 
 
 def test_everything_else_of_the_house_is_there_and_named_field_by_field(db: None) -> None:
-    left_out = {"Result", "FindingRecord", "SignInLink", "IdempotencyKey", "AttemptCount", "PayerLimit", "UploadPart"}
+    left_out = {
+        "Result",
+        "FindingRecord",
+        "SignInLink",
+        "IdempotencyKey",
+        "AttemptCount",
+        "PayerLimit",
+        "UploadPart",
+        "UnknownIds",
+    }
     models = {model.__name__ for model in apps.get_app_config("rowmill").get_models()}
     assert {model.__name__ for model in site._registry} == models - left_out, "decide for every new table"
     for admin in site._registry.values():

@@ -25,7 +25,7 @@ from django.urls import URLResolver, get_resolver
 from django.urls.converters import IntConverter, UUIDConverter
 
 from rowmill.claims.intake import take_claims_file
-from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, User
+from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, Precheck, User
 from rowmill.orgs import find_caller, make_token
 from rowmill.uploads.chunks import put_chunk
 from rowmill.uploads.sessions import open_session
@@ -61,12 +61,15 @@ FORM: dict[str, Any] = {
     "client_secret": "a-secret",
     "iso_dates": "on",
     "kind": "claim_status",
+    "table": "patient",
+    "cause": "case",
     "confirm_duplicate": "true",
     "confirm": "yes",
     "fileName": "other.csv",
     "fileSize": "5",
     "totalChunks": "1",
     "chunkIndex": "0",
+    "mends": "without-broken-rows",
 }
 CLAIMS = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1001,Ann,Oak,1980-01-15,S1001\n"
 
@@ -102,7 +105,7 @@ def make_address(route: str, converters: dict, ids: list[str], numbers: list[str
     choices = []
     for place in places:
         kind = converters.get(place)
-        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ids[:1]
+        fits = ids if isinstance(kind, UUIDConverter) else numbers if isinstance(kind, IntConverter) else ["patient"]
         choices.append(fits)
     template = re.sub(r"<(?:\w+:)?\w+>", "{}", plain)
     named = any(isinstance(converters.get(place), UUIDConverter | IntConverter) for place in places)
@@ -134,7 +137,8 @@ def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     real = take_claims_file(find_caller(alice), f"{CANARY}.csv", [CLAIMS], {}).job
     jobs = [real, make_job(acme, alice, f"{CANARY}.csv", state="CANCELLED")]
     refused = make_upload(acme, alice, f"{CANARY}.csv", state="REJECTED", findings=1)
-    things = [*jobs, real.upload, refused, practice, account, invitation, acme]
+    precheck = Precheck.objects.create(org=acme, upload=refused, metadata={"file_name": f"{CANARY}.csv"})
+    things = [*jobs, real.upload, refused, precheck, practice, account, invitation, acme]
     ids = [str(thing.public_id) for thing in things]
     session = open_session(
         find_caller(alice), "claim_status", f"{CANARY}.csv", door="chunks", size_bytes=5, chunk_count=1, intent=None
@@ -239,6 +243,19 @@ def test_charlie_finds_no_upload_by_what_a_body_or_a_query_names(world: list[Add
     FORM["uploadId"] = mine
 
 
+def test_charlie_prechecks_no_file_of_acmes(world: list[Address], people: People) -> None:
+    """The door's address names no object; what a body says does."""
+    nowhere = "00000000-0000-0000-0000-000000000000"
+    refused = Precheck.objects.get().upload
+    charlie, answers = Browser(people.charlie), []
+    charlie.need_session()
+    for upload_id in (str(refused.public_id), nowhere):
+        response = charlie.post("/precheck-validation/upload", {"upload_id": upload_id})
+        answers.append((response.status_code, response.json()["code"], response.json()["detail"]))
+    assert answers[0] == answers[1] == (404, "not_found", "There is no such upload.")
+    assert Precheck.objects.count() == 1
+
+
 def test_other_methods_than_an_address_has_tell_nothing(world: list[Address], people: People) -> None:
     """A 405 must not depend on whether the id is there."""
     nowhere = "00000000-0000-0000-0000-000000000000"
@@ -258,7 +275,7 @@ def test_auditor_changes_nothing(world: list[Address], people: People) -> None:
         for path in address.paths:
             response = call(ada, method, path)
             let_in = (
-                address.route.startswith(("api/v1/", "api/upload/"))
+                address.route.startswith(("api/v1/", "api/upload/", "precheck-validation/"))
                 and response.status_code < 400
                 and not OWN.match(address.route)
             )
@@ -304,5 +321,6 @@ def test_admin_changes_things_by_the_same_calls(world: list[Address], people: Pe
         ("DELETE", "api/v1/claims/csv-jobs/<uuid:job_id>/"),
         ("POST", "api/upload/init/"),
         ("POST", "api/upload/complete/"),
+        ("POST", "precheck-validation/upload"),
     } <= changed
     assert Job.objects.filter(org=people.acme).count() == 2

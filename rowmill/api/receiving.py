@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
@@ -16,7 +16,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
-from rest_framework.parsers import MultiPartParser
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 
 from rowmill.api.base import OrgView
@@ -219,7 +219,7 @@ def need_one_file(handler: OneFileHandler, files: Mapping[str, Any]) -> Uploaded
 class ReceivingView(OrgView):
     """An address that takes one file, streamed to the scratch folder by its handler."""
 
-    parser_classes = (MultiPartParser,)
+    parser_classes: Sequence[type[BaseParser]] = (MultiPartParser,)
     handler_class: type[OneFileHandler] = OneFileHandler
     handler: OneFileHandler
 

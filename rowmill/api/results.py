@@ -23,6 +23,7 @@ from rowmill.api.base import OrgView
 from rowmill.api.problems import problems
 from rowmill.api.shapes import ResultPageShape
 from rowmill.errors import InputError
+from rowmill.jobs.progress import list_account
 from rowmill.jobs.results import OUTCOME_WORDS, ResultLine, iter_results, page_results, read_outcomes
 from rowmill.models import Job
 from rowmill.tabular.writers import write_csv, write_xlsx
@@ -103,7 +104,7 @@ def give_xlsx(job: Job, outcomes: Collection[str] | None) -> FileResponse:
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     out = tempfile.TemporaryFile(prefix="results-", dir=settings.SCRATCH_DIR)  # noqa: SIM115
     try:
-        write_xlsx(header, lines, out)
+        write_xlsx(header, lines, out, account=list_account(job))
         out.seek(0)
     except BaseException:
         out.close()

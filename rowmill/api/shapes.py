@@ -13,6 +13,8 @@ from rest_framework import serializers
 from rowmill.jobs.progress import Progress, read_many
 from rowmill.models import Job as JobRow
 from rowmill.models import JobState, Practice, Upload, UploadState
+from rowmill.uploads.handouts import has_bytes
+from rowmill.uploads.mending import left_out_rows, propose_mends
 
 
 class Outcomes(serializers.Serializer[Any]):
@@ -42,6 +44,7 @@ class BalanceShape(serializers.Serializer[Any]):
     broken = serializers.IntegerField()
     balances = serializers.BooleanField()
     rows_balance = serializers.BooleanField()
+    left_out = serializers.IntegerField(help_text="Rows of the original that a mended copy does not have: rejected.")
 
 
 @extend_schema_serializer(component_name="Progress")
@@ -108,6 +111,35 @@ class UploadLinks(serializers.Serializer[Any]):
     self = serializers.CharField()
     findings = serializers.CharField()
     jobs = serializers.ListField(child=serializers.CharField())
+    mend = serializers.CharField()
+    failed_rows = serializers.CharField()
+    annotated = serializers.CharField()
+
+
+@extend_schema_serializer(component_name="Cause")
+class CauseShape(serializers.Serializer[Any]):
+    """One root cause behind findings. Units: as of a finding; the place is the first of `count`."""
+
+    code = serializers.CharField()
+    severity = serializers.ChoiceField(["error", "warning"])
+    message = serializers.CharField()
+    count = serializers.IntegerField()
+    mend = serializers.CharField(allow_blank=True, help_text="What clears it without guessing; empty: a person must.")
+    clears = serializers.IntegerField(help_text="How many of the places the mend clears.")
+    line = serializers.IntegerField(allow_null=True)
+    row = serializers.IntegerField(allow_null=True)
+    column = serializers.IntegerField(allow_null=True)
+    column_name = serializers.CharField(allow_null=True)
+    byte = serializers.IntegerField(allow_null=True)
+
+
+@extend_schema_serializer(component_name="Mend")
+class MendShape(serializers.Serializer[Any]):
+    """One thing that can be mended."""
+
+    slug = serializers.CharField()
+    title = serializers.CharField()
+    help = serializers.CharField(allow_blank=True)
 
 
 @extend_schema_serializer(component_name="Upload")
@@ -126,9 +158,18 @@ class UploadShape(serializers.Serializer[Any]):
     dialect = serializers.DictField(allow_null=True, help_text="Null for a workbook.")
     sheet = serializers.CharField(allow_blank=True, help_text="The sheet that was read of a workbook.")
     balance = serializers.DictField()
+    causes = CauseShape(many=True)
+    damage = serializers.CharField(
+        allow_blank=True, help_text='The file in equal stretches, a letter each: "." sound, "w" warning, "e" error.'
+    )
+    proposed_mends = MendShape(many=True)
+    mended_from = serializers.UUIDField(allow_null=True, help_text="The upload that this one is a mended copy of.")
+    mends = serializers.ListField(child=serializers.CharField(), help_text="What was mended in this copy.")
+    left_out_rows = serializers.IntegerField(help_text="Rows of the parent that this copy does not have.")
     created_at = serializers.DateTimeField()
     created_by = serializers.EmailField(allow_null=True)
     checked_at = serializers.DateTimeField(allow_null=True)
+    purge_after = serializers.DateTimeField(allow_null=True, help_text="When its bytes go.")
     purged_at = serializers.DateTimeField(allow_null=True)
     links = UploadLinks()
 
@@ -255,20 +296,37 @@ def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
         "dialect": facts.get("dialect"),
         "sheet": facts.get("sheet", ""),
         "balance": facts.get("balance", {}),
+        "causes": facts.get("causes", []),
+        "damage": facts.get("damage", ""),
+        "proposed_mends": _describe_mends(upload),
+        "mended_from": str(upload.parent.public_id) if upload.parent else None,
+        "mends": upload.mends,
+        "left_out_rows": left_out_rows(upload),
         "created_at": upload.created_at,
         "created_by": upload.created_by.email if upload.created_by else None,
         "checked_at": upload.checked_at,
+        "purge_after": upload.purge_after,
         "purged_at": upload.purged_at,
         "links": {
             "self": reverse("api-upload", args=[upload.public_id]),
             "findings": reverse("api-upload-findings", args=[upload.public_id]),
             "jobs": [reverse("api-job", args=[public_id]) for public_id in jobs],
+            "mend": reverse("api-upload-mend", args=[upload.public_id]),
+            "failed_rows": reverse("api-upload-failed-rows", args=[upload.public_id]),
+            "annotated": reverse("api-upload-annotated", args=[upload.public_id]),
         },
     }
+
+
+def _describe_mends(upload: Upload) -> list[dict[str, str]]:
+    """Give the mends that can be asked for, in the order of the causes; none where the bytes are gone."""
+    return (
+        [{"slug": m.slug, "title": m.title, "help": m.help} for m in propose_mends(upload)] if has_bytes(upload) else []
+    )
 
 
 def _balance(balance: Mapping[str, Any]) -> dict[str, Any]:
     """Give the balance with every word that is agreed, whatever an older record lacks."""
     numbers = ("lines", "header", "rows", "blank", "continuation", "preamble_footer", "broken")
-    words = {name: int(balance.get(name, 0)) for name in numbers}
+    words = {name: int(balance.get(name, 0)) for name in (*numbers, "left_out")}
     return {**words, "balances": bool(balance.get("balances")), "rows_balance": bool(balance.get("rows_balance"))}

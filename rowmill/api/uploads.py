@@ -21,8 +21,9 @@ LISTED = (200, "application/json")
 FIELDS = ("code", "severity", "line", "row", "column", "column_name", "byte", "message", "mend", "count")
 
 
-def _fetch_upload(caller: Caller, upload_id: object) -> Upload:
-    return fetch(caller, own(caller, Upload).select_related("created_by"), str(upload_id))
+def fetch_upload(caller: Caller, upload_id: object) -> Upload:
+    """Give one upload of the caller's org. Raises: NotFound."""
+    return fetch(caller, own(caller, Upload).select_related("created_by", "org", "parent"), str(upload_id))
 
 
 class UploadView(OrgView):
@@ -31,7 +32,7 @@ class UploadView(OrgView):
     @extend_schema(operation_id="get_upload", tags=["uploads"], responses={200: UploadShape, **READ})
     def get(self, request: Request, upload_id: str) -> Response:
         """Give an upload with its verdict and its account of lines."""
-        upload = _fetch_upload(self.caller, upload_id)
+        upload = fetch_upload(self.caller, upload_id)
         return Response(describe_upload(upload, upload.findings.count()))
 
 
@@ -49,6 +50,6 @@ class FindingsView(OrgView, GenericAPIView[FindingRecord]):
     )
     def get(self, request: Request, upload_id: str) -> Response:
         """List what was found in a file, worst first, page by page."""
-        upload = _fetch_upload(self.caller, upload_id)
+        upload = fetch_upload(self.caller, upload_id)
         page = self.paginate_queryset(upload.findings.order_by("position").values(*FIELDS)) or []
         return self.get_paginated_response(list(page))

@@ -11,8 +11,10 @@ from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, Up
 from rowmill.api.claims import BulkUploadView
 from rowmill.api.docs import DocsView, SchemaView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
+from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
 from rowmill.api.results import ResultsView
 from rowmill.api.sign import SignView
+from rowmill.api.submissions import CohortSubmissionsView, CohortsView, SubmissionView
 from rowmill.api.tokens import RefreshView, TokenView
 from rowmill.api.tus import TusDoorView, TusUploadView
 from rowmill.api.uploads import FindingsView, UploadView
@@ -27,10 +29,16 @@ _V1: list[URLPattern | URLResolver] = [
     path("claims/csv-jobs/<uuid:job_id>/results/", ResultsView.as_view(), name="api-job-results"),
     path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
     path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
+    path("cohorts/", CohortsView.as_view(), name="api-cohorts"),
+    path("cohorts/<uuid:cohort_id>/submissions/", CohortSubmissionsView.as_view(), name="api-submissions"),
+    path("submissions/<uuid:submission_id>/", SubmissionView.as_view(), name="api-submission"),
     path("uploads/tus/", TusDoorView.as_view(), name="api-tus"),
     path("uploads/tus/<uuid:upload_id>/", TusUploadView.as_view(), name="api-tus-upload"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
+    path("uploads/<uuid:upload_id>/mend/", MendView.as_view(), name="api-upload-mend"),
+    path("uploads/<uuid:upload_id>/failed-rows.csv", FailedRowsView.as_view(), name="api-upload-failed-rows"),
+    path("uploads/<uuid:upload_id>/annotated.xlsx", AnnotatedView.as_view(), name="api-upload-annotated"),
 ]
 if find_spec("rowmill.api.accounts_urls"):
     _V1.append(path("", include("rowmill.api.accounts_urls")))

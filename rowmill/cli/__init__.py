@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rowmill.cli import client, cluster, demo, files, migrating, serving, simulator
+from rowmill.cli import checking, cleaning, client, cluster, demo, files, migrating, rules, serving, simulator
 from rowmill.errors import RowmillError
 
 app = typer.Typer(
@@ -24,10 +24,12 @@ app.command("beat")(cluster.beat)
 app.command("migrate")(migrating.migrate)
 app.command("health")(cluster.health)
 app.command("demo")(demo.demo)
-app.command("check")(files.check)
+app.command("check")(checking.check)
 app.command("convert")(files.convert)
+app.command("kinds")(rules.kinds)
 app.command("sample")(files.sample)
 app.command("upload")(client.upload)
+app.command("cleanup-precheck-validations")(cleaning.cleanup_precheck_validations)
 app.command("payer-sim")(simulator.payer_sim)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from cheroot.server import HTTPConnection, HTTPRequest
 
 # The doors that a whole file goes through in one request; whoever answers there reads it in blocks.
-LARGE = (b"/api/v1/uploads/tus/",)
+LARGE = (b"/api/v1/uploads/tus/", b"/precheck-validation/upload")
 _BLOCK_BYTES = 256 * 1024
 _MAX_LINE = 1024
 # A sender that is answered early is read to its end up to here, so that it sees the answer; beyond it is cut off.

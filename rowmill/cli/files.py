@@ -1,28 +1,23 @@
-"""Commands on files alone, without server or database: `check`, `convert`, `sample`."""
+"""Commands on files alone, without server or database: `convert` and `sample`; what `check` shares with them."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rowmill.tabular.damage import KINDS, put_damage
+
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from rowmill.contracts import Finding, Inspection
-    from rowmill.tabular.known_ids import IdAccount
-
-SHOWN_FINDINGS = 50
+    from rowmill.contracts import Finding
 
 
 class Format(StrEnum):
@@ -36,6 +31,7 @@ class SampleKind(StrEnum):
     """What `sample` makes."""
 
     claims = "claims"
+    cohort = "cohort"
 
 
 SheetOption = Annotated[
@@ -61,44 +57,8 @@ FileArgument = Annotated[
 ]
 
 
-def check(
-    file: FileArgument,
-    kind: Annotated[
-        str | None, typer.Option(help="Check the columns and cells against a kind, such as claim_status.")
-    ] = None,
-    sheet: SheetOption = None,
-    ids: Annotated[
-        Path | None,
-        typer.Option(help="A table of known IDs: tell which IDs of FILE are not in it.", exists=True, dir_okay=False),
-    ] = None,
-    id_column: Annotated[
-        str, typer.Option(help="The column of IDs in FILE; else the one named as the first column of the known ones.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Say whether a file is a sound table, and if not, exactly what is wrong, where, and what to do.
-
-    Needs no server and no database. Exit: 0 sound, 1 not sound, 2 wrong usage.
-    """
-    from rowmill.tabular.known_ids import compare_ids
-    from rowmill.tabular.report import check_json, ids_json
-
-    with _whole(file) as path:
-        inspection = inspect_file(path, kind, sheet)
-        account = compare_ids(path, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
-    if account is not None and account.unknown:
-        inspection = replace(inspection, verdict="unsound", findings=(account.finding(), *inspection.findings))
-    if as_json:
-        print(json.dumps(check_json(inspection) | ({"ids": ids_json(account)} if account else {})))
-    else:
-        _print_report(file, inspection)
-        if account is not None:
-            _print_ids(account)
-    raise typer.Exit(0 if inspection.verdict == "sound" else 1)
-
-
 @contextmanager
-def _whole(file: Path) -> Iterator[Path]:
+def whole(file: Path) -> Iterator[Path]:
     """Give a file that can be read more than once: what comes through a pipe is kept until it is judged."""
     if str(file) != "-" and file.is_file():
         yield file
@@ -110,82 +70,6 @@ def _whole(file: Path) -> Iterator[Path]:
         with kept.open("wb") as target, sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
             shutil.copyfileobj(source, target, 1 << 20)
         yield kept
-
-
-def inspect_file(file: Path, kind: str | None, sheet: str | None = None) -> Inspection:
-    """Run the fast path over a file, against a kind where one is named. Raises: NotFound for an unknown kind."""
-    from rowmill.registry import extend, get_check, get_kind
-    from rowmill.tabular.child import inspect_in_child
-    from rowmill.wiring import env
-
-    if kind is None:
-        return inspect_in_child(file, (), {}, sheet=sheet)
-    extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
-    found = get_kind(kind)
-    slugs = {slug for column in found.columns for slug in column.checks} | set(found.checks) | {"required"}
-    checks = {slug: get_check(slug) for slug in slugs}
-    return inspect_in_child(file, found.columns, checks, row_checks=found.checks, sheet=sheet)
-
-
-def _print_report(file: Path, inspection: Inspection) -> None:
-    """Print verdict, balance and findings for people."""
-    from rich.console import Console
-
-    from rowmill.tabular.report import describe
-
-    console = Console(soft_wrap=True, highlight=False)
-    colour = "green" if inspection.verdict == "sound" else "red"
-    console.print(f"[bold {colour}]{describe(inspection)}[/]")
-    balance = inspection.balance
-    console.print(
-        f"{balance.lines:,} lines = {balance.header:,} header + {balance.rows:,} rows + {balance.blank:,} blank + "
-        f"{balance.continuation:,} continuation + {balance.preamble_footer:,} preamble and footer + {balance.broken:,} broken"
-    )
-    if not inspection.findings:
-        return
-    table = _plain_table("Line", "Column", "Times", "What", "What to do")
-    for finding in inspection.findings[:SHOWN_FINDINGS]:
-        column = finding.column_name or (str(finding.column) if finding.column else "")
-        line = f"{finding.line:,}" if finding.line else ""
-        mark = "" if finding.severity == "error" else "(warning) "
-        table.add_row(line, column, f"{finding.count:,}", mark + finding.message, finding.mend)
-    console.print(table)
-    more = len(inspection.findings) - SHOWN_FINDINGS
-    if more > 0:
-        console.print(f"and {more:,} more; `rowmill check --json {file.name}` lists them all.")
-
-
-def _plain_table(*names: str) -> Table:
-    """Make a table without lines, whose cells are folded."""
-    from rich.table import Table
-
-    table = Table(show_lines=False, box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table
-
-
-def _print_ids(account: IdAccount) -> None:
-    """Print what became of the IDs that are not known, the first of them with their place."""
-    from rich.console import Console
-    from rich.text import Text
-
-    from rowmill.tabular.known_ids import NEAR_IDS, say_cause
-
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(account.describe(), markup=False)
-    if not account.near_searched:
-        console.print(f"Near neighbours were looked for among the first {NEAR_IDS:,} only.")
-    if not account.unknown:
-        return
-    table = _plain_table("Line", "Rows", "ID", "Known as", "Because it")
-    for one in account.unknown_ids[:SHOWN_FINDINGS]:
-        because = say_cause(one.cause, 1).partition(" ")[2]
-        known = Text(repr(one.known) if one.known else "")
-        table.add_row(f"{one.line:,}", f"{one.rows:,}", Text(repr(one.id)), known, because)
-    console.print(table)
-    if account.unknown > SHOWN_FINDINGS:
-        console.print(f"and {account.unknown - SHOWN_FINDINGS:,} more; --json lists the first 1,000.")
 
 
 def convert(
@@ -208,7 +92,7 @@ def convert(
     if out is None and to is Format.parquet:
         raise typer.BadParameter("Parquet needs a file: give -o OUT.")
     with _place_to_write(out) as target:
-        with _whole(file) as path:
+        with whole(file) as path:
             report = convert_file(path, target, to=to.value, without_broken_rows=without_broken_rows, sheet=sheet)
         for finding in report.inspection.findings:
             print(_finding_line(finding), file=sys.stderr)
@@ -253,22 +137,54 @@ def sample(
     what: Annotated[SampleKind, typer.Argument(help="What to make.")],
     rows: Annotated[int, typer.Option(help="How many rows.", min=0)] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook.")] = Path(
-        "claims.csv"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook of claims.")
+    ] = None,
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
+    damage: Annotated[
+        str | None,
+        typer.Option(help="Put one fault into the file, at a place drawn from the seed: " + ", ".join(KINDS) + "."),
+    ] = None,
 ) -> None:
-    """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
+    """Make a sample file of invented people. With `--book`, every row's result is known beforehand.
+
+    A cohort is a lab table, and its patients beside it: some IDs of the table are damaged in known ways.
+    """
+    out = out or Path("claims.csv" if what is SampleKind.claims else "labs.csv")
+    if damage is not None and damage not in KINDS:
+        raise typer.BadParameter(f"There is no such damage. One of: {', '.join(KINDS)}.", param_hint="--damage")
+    if damage is not None and (rows == 0 or out.suffix.lower() == ".xlsx"):
+        raise typer.BadParameter("Damage is put into a CSV file with at least one row.", param_hint="--damage")
     from rowmill.claims.sample import make_claims
 
-    if out.suffix.lower() == ".xlsx":
+    if what is SampleKind.cohort:
+        words = _sample_cohort(rows, seed, out, book)
+    elif out.suffix.lower() == ".xlsx":
         with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
             plain = Path(folder) / "claims.csv"
-            counts = make_claims(rows, seed, plain, book)
+            words = _count_words(make_claims(rows, seed, plain, book))
             _write_workbook(plain, out)
     else:
-        counts = make_claims(rows, seed, out, book)
-    words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
-    print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+        words = _count_words(make_claims(rows, seed, out, book))
+    if damage is not None:
+        line = put_damage(out, damage, seed)
+        print(f"Line {line:,} of {out}: {KINDS[damage].title}.")
+    noun = "claims" if what is SampleKind.claims else "lab rows"
+    print(f"{rows:,} {noun} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+
+
+def _count_words(counts: Mapping[str, int]) -> str:
+    """Say what there is of each."""
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items())
+
+
+def _sample_cohort(rows: int, seed: int, out: Path, book: Path | None) -> str:
+    """Make a lab table with its patients beside it, and say how many IDs were damaged in which way."""
+    from rowmill.cohorts.sample import make_cohort, patients_path
+
+    if out.suffix.lower() == ".xlsx":
+        raise typer.BadParameter("A cohort is written as CSV: give a name that ends in .csv.", param_hint="--out")
+    words = _count_words(make_cohort(rows, seed, out, book)) or "none"
+    return f"patients in {patients_path(out)}, damaged IDs: {words}"

@@ -13,18 +13,23 @@ from django.utils import timezone
 
 from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, StateError, StorageFault
 from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
-from rowmill.models import Job, SessionState, Upload, UploadSession, UploadState
+from rowmill.models import Job, Precheck, SessionState, Upload, UploadSession, UploadState
 from rowmill.orgs import Caller
+from rowmill.registry import get_kind
 from rowmill.uploads import completing
 from rowmill.uploads.inspect import REFUSED_KEPT, claim_due_upload, inspect_upload, note_lost
-from rowmill.uploads.receive import abandon_upload
+from rowmill.uploads.prechecks import claim_due_precheck, put_off, run_precheck
+from rowmill.uploads.receive import abandon_upload, is_for_precheck
 
 log = structlog.get_logger("rowmill.jobs")
 MOST_INSPECTIONS = 2  # of one process at once: each is a child with a memory limit of its own
+MOST_PRECHECKS = 1  # beside them: one may take minutes, and nobody's verdict shall wait for it
 AWAY_SECONDS = 10
 LOOK_SECONDS = 0.1
 _inspecting = threading.BoundedSemaphore(MOST_INSPECTIONS)
+_prechecking = threading.BoundedSemaphore(MOST_PRECHECKS)
 _held: dict[int, Upload] = {}
+_held_prechecks: dict[int, Precheck] = {}
 
 
 def inspect_due() -> bool:
@@ -45,16 +50,37 @@ def inspect_due() -> bool:
         _inspecting.release()
 
 
+def precheck_due() -> bool:
+    """Run one precheck that waits for it. Gives False where none is due, or enough are at it."""
+    if not _prechecking.acquire(blocking=False):
+        return False
+    try:
+        precheck = claim_due_precheck()
+        if precheck is None:
+            return False
+        _held_prechecks[precheck.pk] = precheck
+        try:
+            with suppress(LostLease):
+                run_precheck(precheck)
+        finally:
+            del _held_prechecks[precheck.pk]
+        return True
+    finally:
+        _prechecking.release()
+
+
 def give_back_inspections() -> None:
-    """Let others inspect what this process, which ends, has not done with. What it may still write is refused then."""
+    """Let others go on with what this process, which ends, has not done with. What it may still write is refused then."""
     for upload in list(_held.values()):
         _put_off(upload, -1)  # due at once
+    for precheck in list(_held_prechecks.values()):
+        put_off(precheck)
 
 
 def judge_claimed(upload: Upload) -> None:
     """Inspect an upload that this caller holds; when it is sound, start the job it was sent for."""
     try:
-        upload = inspect_upload(upload)
+        upload = get_kind(upload.kind).judge(upload, inspect_upload)
     except LostLease:
         return
     except FileNotFoundError:
@@ -87,16 +113,21 @@ def submit_intended(upload: Upload) -> Job | None:
 
     Bytes that made a job before, and that nobody said were meant again, are held for a day: `complete_upload` asks.
     """
-    if upload.intent is None or upload.purge_after is not None:
+    if upload.intent is None or is_for_precheck(upload.intent) or upload.purge_after is not None:
         return None
-    session = UploadSession.objects.filter(upload=upload).first()
-    if session is not None and not session.confirmed and find_twin(upload, upload.sha256) is not None:
+    if not _is_meant(upload) and find_twin(upload, upload.sha256) is not None:
         held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purge_after=None)
         held.update(purge_after=timezone.now() + REFUSED_KEPT)
         return None
     with suppress(StateError):
         return submit_unanswered(upload)
     return None
+
+
+def _is_meant(upload: Upload) -> bool:
+    """Tell whether the same bytes may run again: the door asked already, or the sender has said so."""
+    session = UploadSession.objects.filter(upload=upload).first()
+    return session.confirmed if session is not None else not upload.mends
 
 
 def complete_upload(caller: Caller, session: UploadSession, *, sha256: str = "", confirmed: bool = False) -> Upload:
@@ -134,8 +165,9 @@ def _note(session: UploadSession, sha256: str, confirmed: bool) -> None:
 
 
 def _need_new(session: UploadSession, sha256: str) -> None:
-    """Raises: DuplicateFile."""
-    need_new_bytes(session.upload, sha256)
+    """Raises: DuplicateFile; never for a precheck, which does nothing twice."""
+    if not is_for_precheck(session.upload.intent):
+        need_new_bytes(session.upload, sha256)
 
 
 def start_held(caller: Caller, upload: Upload) -> Job | None:
@@ -144,16 +176,22 @@ def start_held(caller: Caller, upload: Upload) -> Job | None:
     Gives None where nothing is held. Raises: NotAllowed. Again: yes.
     """
     caller.need_write()
+    if is_for_precheck(upload.intent):
+        return None
     UploadSession.objects.filter(upload=upload).update(confirmed=True)
     held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purged_at=None)
-    held.update(purge_after=None)
-    return submit_intended(Upload.objects.get(pk=upload.pk))
+    if not held.update(purge_after=None) or upload.intent is None:
+        return None
+    with suppress(StateError):
+        return submit_unanswered(Upload.objects.select_related("org", "created_by").get(pk=upload.pk))
+    return None
 
 
 def is_held(upload: Upload) -> bool:
     """Tell whether a sound file waits for its sender's word, because its bytes came before."""
     waits = upload.state == UploadState.READY and upload.purge_after is not None and upload.purged_at is None
-    return waits and upload.intent is not None and not upload.jobs.exists()
+    wanted = upload.intent is not None and not is_for_precheck(upload.intent)
+    return waits and wanted and not upload.jobs.exists()
 
 
 def await_verdict(upload: Upload, seconds: float) -> Upload:
@@ -165,7 +203,8 @@ def await_verdict(upload: Upload, seconds: float) -> Upload:
     while True:
         upload = Upload.objects.select_related("created_by", "org").get(pk=upload.pk)
         settled = upload.state not in (UploadState.CHECKING, UploadState.READY)
-        if settled or (upload.intent is None and upload.state == UploadState.READY) or upload.jobs.exists():
+        jobless = upload.intent is None or is_for_precheck(upload.intent)
+        if settled or (jobless and upload.state == UploadState.READY) or upload.jobs.exists():
             return upload
         if upload.state == UploadState.READY and upload.purge_after is not None:
             need_new_bytes(upload, upload.sha256)

@@ -7,15 +7,33 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db.models import Count, F, Max, Min, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill.contracts import OUTCOMES
 from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, Result
+from rowmill.uploads.mending import left_out_rows
 from rowmill.uploads.places import has_room
 
 RATE_WINDOW = timedelta(seconds=60)
+LINE_WORDS = (
+    ("header", "header"),
+    ("rows", "rows"),
+    ("blank", "blank"),
+    ("continuation", "continuation"),
+    ("preamble_footer", "before and after the table"),
+    ("broken", "broken"),
+)
+ROW_WORDS = (
+    ("ok", "ok"),
+    ("not_found", "not found"),
+    ("rejected", "rejected"),
+    ("failed", "failed"),
+    ("unprocessed", "not processed"),
+)
+log = structlog.get_logger("rowmill.jobs")
 NO_ROOM = "The disk is almost full. The job goes on by itself once there is room."
 
 
@@ -71,12 +89,40 @@ def read_many(jobs: Iterable[Job]) -> dict[int, Progress]:
     rates, waits = _rates(live), _waits(live)
     written = _results_written([job.pk for job in jobs if job.state in FINAL_STATES and job.deleted_at is None])
     room = has_room() if live else True
-    return {
+    found = {
         job.pk: _progress(
             job, counts.get(job.pk, {}), rates.get(job.pk), waits.get(job.pk, ""), written.get(job.pk), room
         )
         for job in jobs
     }
+    for job in jobs:
+        if job.state in FINAL_STATES and not found[job.pk].balance["rows_balance"]:
+            log.error("job does not balance", job_id=str(job.public_id), state=job.state, rows=job.total_rows)
+    return found
+
+
+def list_account(job: Job) -> list[tuple[str, str]]:
+    """Give the account of a job's file and rows as lines of two cells, for a sheet beside the results."""
+    progress = read_progress(job)
+    balance, outcomes = progress.balance, progress.outcomes
+    lines = [("Physical lines", balance.get("lines", 0))]
+    lines += [(f"  {words}", balance.get(name, 0)) for name, words in LINE_WORDS]
+    rows = [("Rows", progress.total_rows), *((f"  {words}", outcomes[name]) for name, words in ROW_WORDS)]
+    return [
+        ("File", job.upload.name),
+        ("Job", f"{job.public_id} ({job.state})"),
+        *((words, f"{count:,}") for words, count in lines),
+        ("The lines", _say_balance(balance.get("balances"), "this file")),
+        *((words, f"{count:,}") for words, count in rows),
+        ("The rows", _say_balance(balance["rows_balance"], "these results")),
+    ]
+
+
+def _say_balance(balances: object, what: str) -> str:
+    """Say whether an account adds up."""
+    if balances:
+        return "balance."
+    return f"do not balance: do not rely on {what}, and tell whoever runs this installation."
 
 
 def _sums(ids: list[int]) -> Any:
@@ -180,7 +226,12 @@ def _balance(job: Job, sums: dict[str, Any], settled: int, written: int | None) 
     rows_balance = (
         covered == job.total_rows == job.upload.row_count == lines.get("rows")
         and (job.total_rows == 0 or (sums.get("first"), sums.get("last")) == (1, job.total_rows))
-        and settled <= job.total_rows
+        and (settled == job.total_rows if job.state == JobState.COMPLETED else settled <= job.total_rows)
         and (written is None or written == settled)
     )
-    return {**lines, "rows_settled": settled, "rows_balance": bool(rows_balance)}
+    return {
+        **lines,
+        "rows_settled": settled,
+        "rows_balance": bool(rows_balance),
+        "left_out": left_out_rows(job.upload),
+    }

@@ -10,6 +10,7 @@ from rowmill import audit
 from rowmill.faults import fault_point
 from rowmill.jobs.hold import hold_job, read_shared_state
 from rowmill.jobs.info import job_info
+from rowmill.jobs.progress import read_progress
 from rowmill.models import OPEN_STATES, Batch, BatchState, Job, JobState
 from rowmill.registry import get_kind
 
@@ -40,6 +41,7 @@ def settle_job(job_id: int) -> str | None:
         audit.record(job.org, None, f"job.{state.lower()}", "job", job.public_id)
     fault_point("job_settled")
     log.info("job ended", job_id=str(job.public_id), state=state)
+    read_progress(Job.objects.select_related("upload").get(pk=job_id))  # which says so where its rows do not add up
     return state
 
 

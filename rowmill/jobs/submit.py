@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.contracts import Kind
+from rowmill.contracts import Balance, Kind
 from rowmill.doorbell import new_ring_id, ring
 from rowmill.errors import DuplicateFile, KeyReused, StateError, TableError
 from rowmill.faults import fault_point
@@ -85,6 +85,7 @@ def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], rin
     held = hold_upload(upload.pk)
     if held.state != UploadState.READY or held.purged_at is not None or held.purge_after is not None:
         raise StateError("This file is not ready to be worked on.")
+    need_balance(held)
     job = Job.objects.create(
         org_id=upload.org_id,
         upload=upload,
@@ -113,6 +114,17 @@ def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], rin
     fault_point("submitting")
     log.info("job submitted", job_id=str(job.public_id), rows=job.total_rows, kind=job.kind)
     return job
+
+
+def need_balance(upload: Upload) -> None:
+    """Hold the account of a file's lines against itself and against its rows. Raises: StateError where it does not add up."""
+    told = {name: count for name, count in (upload.inspection.get("balance") or {}).items() if name != "balances"}
+    account = Balance(**told)
+    if not account.balances or account.rows != upload.row_count:
+        log.error("upload does not balance", upload_id=str(upload.public_id), rows=upload.row_count)
+        raise StateError(
+            "The account of this file's lines does not balance. Nothing is run; tell whoever runs this installation."
+        )
 
 
 def rows_per_batch(kind: Kind, options: Mapping[str, Any]) -> int:

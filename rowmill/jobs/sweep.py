@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -33,17 +29,16 @@ from rowmill.monitor.heartbeat import prune_workers
 from rowmill.storage import LocalStorage
 from rowmill.uploads.inspect import claim_upload
 from rowmill.uploads.places import get_storage
+from rowmill.uploads.prechecks import due_prechecks, take_back_prechecks
 from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import abandon_upload, inspect_lease
 from rowmill.uploads.sessions import expire_sessions
-from rowmill.uploads.tidy import clear_scratch, tidy_bytes
+from rowmill.uploads.tidy import clear_leavings, clear_scratch, tidy_bytes
 
 log = structlog.get_logger("rowmill.sweep")
 DEAD_RECEIVING = timedelta(hours=1)
 UNANSWERED = timedelta(minutes=2)  # from the verdict to its job a request needs a moment
 UNDER_WAY = (SessionState.OPEN, SessionState.COMPLETING)
-LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "tmp*")
-LEFT_SECONDS = 24 * 3600.0  # nothing under way is as old
 
 
 def sweep(*, large_too: bool = True) -> None:
@@ -61,6 +56,8 @@ def sweep(*, large_too: bool = True) -> None:
     purge_due_uploads()
     tidy_bytes()
     prune_workers()
+    if due_prechecks().exists():
+        ring(INTERACTIVE)
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
             ring(lane)
@@ -96,8 +93,8 @@ def settle_jobs() -> None:
 def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) -> None:
     """Inspect again what a dead inspector left, and abandon what a dead receiver left.
 
-    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door
-    is left to the threads that inspect, which are rung.
+    An upload with an open session has no receiver that could be dead. Not `large_too`: what came in by a resumable door,
+    and mended copies, are left to the threads that inspect, which are rung.
     """
     dead = Upload.objects.filter(state=UploadState.RECEIVING).exclude(session__state__in=UNDER_WAY)
     if not all_of_them:
@@ -105,9 +102,12 @@ def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) ->
     for upload in dead:
         abandon_upload(upload)
     if all_of_them:
-        Upload.objects.filter(state=UploadState.CHECKING).update(lease_until=Now() - timedelta(seconds=1))
+        leased = Upload.objects.filter(
+            state=UploadState.CHECKING, lease_until__isnull=False
+        )  # others wait for a precheck
+        leased.update(lease_until=Now() - timedelta(seconds=1))
     due = Upload.objects.filter(state=UploadState.CHECKING, lease_until__lt=Now())
-    for upload_id in list((due if large_too else due.filter(session=None)).values_list("pk", flat=True)):
+    for upload_id in list((due if large_too else due.filter(session=None, mends=[])).values_list("pk", flat=True)):
         if (claimed := claim_upload(upload_id)) is not None:
             judge_claimed(claimed)
     unanswered = Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None, purge_after=None)
@@ -128,6 +128,7 @@ def recover_after_start(*, large_too: bool = True) -> None:
     if isinstance(storage, LocalStorage):
         storage.clear_incoming()
     take_back_leases(all_of_them=True)
+    take_back_prechecks()
     close_cancelled_batches()
     settle_jobs()
     UploadSession.objects.exclude(lease_until=None).update(lease_until=None)
@@ -152,14 +153,4 @@ def drop_dead_keys(*, all_of_them: bool = False) -> None:
 
 def recover_among_others() -> None:
     """Tidy at the start of one process of several: leases and uploads of the others are theirs, and stay."""
-    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-    oldest = time.time() - LEFT_SECONDS
-    for pattern in LEFT_IN_SCRATCH:
-        for path in settings.SCRATCH_DIR.glob(pattern):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime > oldest:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+    clear_leavings()

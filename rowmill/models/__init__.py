@@ -1,5 +1,6 @@
 """Tables, constraints and state words. No verbs, no I/O."""
 
+from rowmill.models.cohorts import WORKING_STATES, Cohort, Submission, SubmissionTable, TableState, UnknownIds
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
@@ -24,10 +25,12 @@ __all__ = [
     "FINAL_STATES",
     "LIVE_STATES",
     "OPEN_STATES",
+    "WORKING_STATES",
     "AttemptCount",
     "AuditEvent",
     "Batch",
     "BatchState",
+    "Cohort",
     "FindingRecord",
     "IdempotencyKey",
     "Invitation",
@@ -47,6 +50,10 @@ __all__ = [
     "SessionDoor",
     "SessionState",
     "SignInLink",
+    "Submission",
+    "SubmissionTable",
+    "TableState",
+    "UnknownIds",
     "Upload",
     "UploadPart",
     "UploadSession",

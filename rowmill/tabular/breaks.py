@@ -128,3 +128,8 @@ class Breaks:
     def lines(self) -> npt.NDArray[np.int64]:
         """Give the line that each is on."""
         return np.frombuffer(self._line, np.int64) if len(self) else np.empty(0, np.int64)
+
+    def by_code(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Give the indices of the entries of each code, in the order of the file."""
+        codes = np.frombuffer(self._code, np.uint16) if len(self) else np.empty(0, np.uint16)
+        return {code: np.flatnonzero(codes == number) for number, code in enumerate(self._codes)}

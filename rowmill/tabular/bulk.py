@@ -95,7 +95,7 @@ def judge(block: Block, view: View, marked: Marked, quotes: Quotes | None = None
         off = (view.widths != shape.columns - 2) & (view.widths != shape.columns - 1)
         _judge_widths(block, view, table, wide & off, quotes)
     if quotes is not None:
-        _judge_bare(table, quotes)
+        _judge_bare(block, table, quotes)
     if len(marked.at):
         _judge_marks(block, view, table, marked, quotes)
     return table
@@ -108,7 +108,7 @@ def _judge_faults(block: Block, table: Table, quotes: Quotes, doubtful: Bools) -
         return
     maybe = np.zeros(len(broken), np.bool_)
     for counts in _counts_of_others(block, table, broken).values():
-        maybe |= counts >= block.shape.columns - 1
+        maybe |= counts >= max(1, block.shape.columns - 1)
     broken = broken[~maybe]
     table.kinds[broken] = BROKEN
     table.codes[broken] = _FAULTS[quotes.fault[broken]]
@@ -157,7 +157,8 @@ def _judge_widths(block: Block, view: View, table: Table, wrong: Bools, quotes: 
         plain = begin == end
     for number, counts in _counts_of_others(block, table, few).items():
         enough = open_ & (counts >= shape.columns - 1)
-        table.kinds[few[enough & ~plain]] = PRECISE
+        # Two columns are soon made by any comma: then the cells decide.
+        table.kinds[few[enough & (~plain | (shape.columns == 2))]] = PRECISE
         fits = enough & plain & (counts + 1 == wanted)
         table.codes[few[fits]], table.columns[few[fits]] = NUMBER["other-delimiter"], 1
         table.other[few[fits]] = number
@@ -174,11 +175,14 @@ def _counts_of_others(block: Block, table: Table, records: Ints) -> dict[int, In
     return counts
 
 
-def _judge_bare(table: Table, quotes: Quotes) -> None:
+def _judge_bare(block: Block, table: Table, quotes: Quotes) -> None:
     """Tell of quotes inside unquoted fields: the row stays one; a row that is too wide is told there."""
     bare = quotes.bare_at >= 0
     rows = np.flatnonzero(bare & (table.kinds == ROW))
     table.codes[rows] = NUMBER["quote-in-unquoted"]
+    for counts in _counts_of_others(block, table, rows).values() if len(rows) else ():
+        table.kinds[rows[counts >= max(1, block.shape.columns - 1)]] = PRECISE
+    rows = rows[table.kinds[rows] == ROW]
     wide = np.flatnonzero(bare & (table.kinds == SHORT) & (table.codes == NUMBER["too-many-fields"]))
     for records in (rows, wide):
         table.columns[records], table.at[records] = quotes.bare_column[records], quotes.bare_at[records]

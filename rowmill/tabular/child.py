@@ -19,12 +19,21 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from rowmill.contracts import Check, Column, Inspection
-from rowmill.errors import ChildError, OutOfSpace
+from rowmill.errors import ChildError, InputError, OutOfSpace
 
 MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
 # What a child does besides inspecting: each is a function of the request, the limits and a way to tell something.
-OPS: dict[str, str] = {}
+OPS: dict[str, str] = {
+    "check-ids": "rowmill.tabular.cohort_file.check_ids",
+    "mend-ids": "rowmill.tabular.cohort_file.mend_ids",
+    "excerpt": "rowmill.tabular.looking.look",
+    "diagnose": "rowmill.tabular.diagnosis.diagnose",
+    "mend": "rowmill.tabular.mending.mend",
+    "examples": "rowmill.tabular.handing.show_examples",
+    "failed_rows": "rowmill.tabular.handing.list_failed_rows",
+    "annotate": "rowmill.tabular.handing.annotate",
+}
 T = TypeVar("T")
 # Address space is not memory: DuckDB and NumPy reserve far more than they touch.
 _ADDRESS_SPACE_EXTRA = 4_000_000_000
@@ -42,12 +51,13 @@ def inspect_in_child(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] | None = None,
+    thorough: bool = False,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
     OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
-    `on_progress` the bytes scanned so far, a few times a second.
+    `on_progress` the bytes scanned so far, a few times a second. `thorough`: look for damage by spreadsheets too.
     """
     request = {
         "path": str(path.resolve()),
@@ -60,6 +70,7 @@ def inspect_in_child(
         "seconds": seconds,
         "sheet": sheet,
         "progress": on_progress is not None,
+        "thorough": thorough,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
@@ -302,6 +313,7 @@ def main() -> None:
             sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
             on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
+            thorough=request["thorough"],
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):
@@ -311,6 +323,8 @@ def main() -> None:
                 "message": "Reading the file took more memory than it may. Split it and send its parts.",
             }
         )
+    except InputError as error:  # ours: its words hold no cell
+        _answer({"error": "input", "message": str(error)})
     except Exception as error:
         # The text of a foreign exception may hold cells: only its class is told.
         kind = "out_of_space" if is_out_of_space(error) else "failed"

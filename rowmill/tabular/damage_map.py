@@ -31,7 +31,7 @@ def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
     inspection, ledger = reading.inspection, reading.ledger
     if ledger is None or not reading.text_bytes or not (inspection.findings or len(ledger.breaks)):
         return ""
-    strip = _Strip(np.zeros(stretches, np.uint8), reading.text_bytes, _Lines(ledger, reading.text_bytes))
+    strip = _Strip(np.zeros(stretches, np.uint8), reading.text_bytes, Lines(ledger, reading.text_bytes))
     for severity, level in _LEVEL.items():
         strip.colour(*ledger.breaks.spans(severity), level)  # type: ignore[arg-type]
         lines = np.array([f.line for f in inspection.findings if f.line and f.severity == severity], np.int64)
@@ -47,7 +47,7 @@ class _Strip:
 
     worst: npt.NDArray[np.uint8]
     total: int
-    lines: _Lines
+    lines: Lines
 
     def colour(self, starts: Ints, ends: Ints, level: int) -> None:
         """Colour the stretches that bytes [start, end) touch."""
@@ -70,7 +70,7 @@ class _Strip:
         return _LETTERS[self.worst].tobytes().decode() if self.worst.any() else ""
 
 
-class _Lines:
+class Lines:
     """Tells where a line begins: known at every break and at the ends of the file, in proportion between them."""
 
     def __init__(self, ledger: Ledger, total: int) -> None:
@@ -83,6 +83,10 @@ class _Lines:
     def begin(self, lines: Ints) -> Ints:
         """Give the byte where each line begins, as near as it is known."""
         return np.interp(lines, self._lines, self._starts).astype(np.int64)
+
+    def around(self, byte: int) -> int:
+        """Give the line that a byte is on, as near as it is known."""
+        return int(np.interp(byte, self._starts, self._lines))
 
 
 def _unlisted(bad: Sequence[Bad], findings: Iterable[Finding]) -> list[Bad]:

@@ -123,7 +123,10 @@ def _detect_quote(sample: bytes) -> int:
         return ord('"')
     single = len(re.findall(edge + rb"'[^'\r\n]*(?:''[^'\r\n]*)*'(?=[,;\t|\n\r]|$)", sample))
     lines = sample.count(b"\n") or sample.count(b"\r") or 1
-    return ord("'") if single >= max(2, lines // 4) else ord('"')
+    # Somebody's words in apostrophes are no quoting: that is done to the header too, or to cells that need it.
+    needed = re.search(edge + rb"'[^'\r\n]*[,;\t|\r\n][^']*'(?=[,;\t|\r\n]|$)", sample)
+    purpose = needed or sample.removeprefix(b"\xef\xbb\xbf").startswith(b"'")
+    return ord("'") if purpose and single >= max(2, lines // 4) else ord('"')
 
 
 def _detect_newline(rows: Sequence[SampleRow]) -> bytes:
@@ -132,4 +135,5 @@ def _detect_newline(rows: Sequence[SampleRow]) -> bytes:
     if not votes:
         return b"\n"
     newline = max(votes, key=lambda n: (votes[n], len(n)))
-    return b"\n" if newline == b"\r" and len(votes) > 1 else newline
+    # A few lines that end in CR make no CR file.
+    return b"\n" if newline == b"\r" and votes[newline] < 0.8 * votes.total() else newline

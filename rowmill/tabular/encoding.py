@@ -61,12 +61,19 @@ def detect_encoding(head: bytes) -> Encoding:
             return Encoding(name, True, len(bom))
     sample = head[: 1 << 14]
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    half = len(sample) // 2
-    if half >= 2 and odd > half * 0.5 and even < odd * 0.1:
+    if odd > 1 and even < odd * 0.1 and _is_of_pairs(sample[0::2], sample[1::2]):
         return Encoding("utf-16-le")
-    if half >= 2 and even > half * 0.5 and odd < even * 0.1:
+    if even > 1 and odd < even * 0.1 and _is_of_pairs(sample[1::2], sample[0::2]):
         return Encoding("utf-16-be")
     return Encoding("utf-8")
+
+
+def _is_of_pairs(low: bytes, high: bytes) -> bool:
+    """Tell whether bytes are pairs of UTF-16: half of them NUL, or every line end beside one, whatever the letters are."""
+    if high.count(0) > len(high) * 0.5:
+        return True
+    ends = [high[i : i + 1] == b"\x00" for i, byte in enumerate(low) if byte in b"\r\n"]
+    return len(ends) > 1 and sum(ends) > 0.9 * len(ends)
 
 
 def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
@@ -78,6 +85,11 @@ def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
     for block in blocks:
         tally.add(block)
     return tally.verdict(), tally.sequences > 0 and len(tally.lines) > 1
+
+
+def has_utf8(data: bytes) -> bool:
+    """Tell whether bytes hold a sign beyond ASCII that is UTF-8."""
+    return _UTF8_SEQUENCE.search(data) is not None
 
 
 def _is_rare_sign(sign: str) -> bool:
@@ -98,7 +110,8 @@ class _Tally:
         self.first: tuple[int, int] | None = None
         self._line = 0
         self._offset = 0
-        self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")()
+        self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")("rowmill-unreadable")
+        self._not_japanese = 0
         self._kana = 0
         self._against = 0
         self._before = b"\n"
@@ -141,9 +154,9 @@ class _Tally:
         """Decode as Shift-JIS for as long as that goes well."""
         if self._japanese is None:
             return
-        try:
-            text = self._japanese.decode(block)
-        except UnicodeDecodeError:
+        text = self._japanese.decode(block)
+        self._not_japanese += text.count(_UNREADABLE)
+        if self._not_japanese > max(3, self._kana // 10):
             self._japanese = None
             return
         if not block.isascii():
@@ -157,11 +170,14 @@ class _Tally:
         """Weigh the evidence. A file with valid UTF-8 beyond ASCII in it is UTF-8, damaged."""
         japanese = self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays
         japanese = japanese and self._against * 2 <= self._kana
-        if self.strays and japanese and self.sequences * 4 < self.strays:
+        japanese = japanese and self._not_japanese * 10 <= self._kana
+        by_chance = self.sequences * 4 < self.strays or (self.sequences * 2 <= self._kana and not self.foreign)
+        if self.strays and japanese and by_chance:
             return Encoding("shift_jis")
         if self.sequences > 0 and (self.sequences * 20 >= self.strays or self.foreign):
             return None
-        if self.undefined or not self.strays or self.plausible < 0.9 * self.strays:
+        known = self.strays - self.undefined
+        if not known or known < 4 * self.undefined or self.plausible < 0.9 * known:
             return None
         return Encoding("windows-1252", guessed_at=self.first if len(self.lines) == 1 else None)
 
@@ -174,32 +190,45 @@ def codec_of(encoding: Encoding) -> str:
     return _CODECS.get(encoding.name, encoding.name)
 
 
-def transcode(source: Path, target: Path, encoding: Encoding) -> int | None:
-    """Write the file anew in UTF-8, without a BOM. Gives the first byte that could not be read, None where all could.
+# What Python makes of single bytes that stand for nothing in Shift-JIS.
+_NOT_JAPANESE = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
+# A code point that no text holds stands for what could not be decoded, until its place is known.
+_UNREADABLE = "\U0010fffe"
+MOST_BAD_PLACES = 100_000
 
-    What cannot be read becomes U+FFFD and the place is told. Cost: one pass, flat memory.
+
+def _mark_unreadable(error: UnicodeError) -> tuple[str, int]:
+    """Put the sign for what cannot be decoded, and go on after it."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _UNREADABLE, error.end
+
+
+codecs.register_error("rowmill-unreadable", _mark_unreadable)
+
+
+def transcode(source: Path, target: Path, encoding: Encoding) -> list[int]:
+    """Write the file anew in UTF-8, without a BOM. Gives the places in the copy of what could not be read.
+
+    There stands U+FFFD. No more than `MOST_BAD_PLACES` are told. Cost: one pass, flat memory.
     """
-    decoder = codecs.getincrementaldecoder(codec_of(encoding))("strict")
-    bad: int | None = None
-    done = encoding.skip
+    decoder = codecs.getincrementaldecoder(codec_of(encoding))("rowmill-unreadable")
+    bad: list[int] = []
+    written = 0
     with source.open("rb") as src, target.open("wb") as out:
         src.seek(encoding.skip)
         while True:
             block = src.read(_BLOCK)
-            before = len(decoder.getstate()[0])
-            try:
-                text = decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                bad = done - before + error.start
-                decoder = codecs.getincrementaldecoder(codec_of(encoding))("replace")
-                src.seek(encoding.skip)
-                out.seek(0)
-                out.truncate()
-                text = ""
-                block = b"x"
-                done = encoding.skip - 1
-            out.write(text.encode("utf-8", "surrogatepass"))
-            done += len(block)
+            text = decoder.decode(block, final=not block)
+            if encoding.name == "shift_jis":
+                text = _NOT_JAPANESE.sub(_UNREADABLE, text)
+            pieces = [piece.encode("utf-8", "surrogatepass") for piece in text.split(_UNREADABLE)]
+            at = written
+            for piece in pieces[: MOST_BAD_PLACES - len(bad) + 1][:-1]:
+                at += len(piece)
+                bad.append(at)
+                at += 3
+            written += out.write("\ufffd".encode().join(pieces))
             if not block:
                 return bad
 

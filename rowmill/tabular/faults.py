@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rowmill.tabular.ledger import Short
-from rowmill.tabular.marks import Mark
-from rowmill.tabular.records import Record, Shape, cell, quote_field, read_record
+from rowmill.tabular.marks import CLOSING, OPENING, Mark
+from rowmill.tabular.records import NeedMore, Record, Shape, cell, quote_field, read_record
 
 if TYPE_CHECKING:
     from rowmill.tabular.scan import Scan
 
+_LOOK_AHEAD = 1 << 16
 _ERROR_MARKS = ("nul-byte", "bad-encoding", "bom-in-middle")
 _OTHERS = ((b",", "commas"), (b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars"))
 _RUNS = ((re.compile(rb"[0-9]+"), b"9"), (re.compile(rb"[A-Za-z\x80-\xff]+"), b"a"), (re.compile(rb" +"), b" "))
@@ -37,8 +39,11 @@ class Profile:
         """Learn from rows of equal width."""
         columns: list[frozenset[bytes] | None] = []
         for cells in zip(*rows, strict=True) if rows else ():
-            shapes = frozenset(outline(c) for c in cells)
-            telling = any(b"9" in s or b"-" in s or b"/" in s or b"@" in s for s in shapes)
+            counts = Counter(map(outline, cells))
+            # What stands once among many may be the very row that is broken.
+            shapes = frozenset(s for s, n in counts.items() if n > 1 or len(cells) < 10)
+            # A remark may begin with a dash; a number, a date, a code always has its sign.
+            telling = any(shapes) and all(any(sign in s for sign in (b"9", b"-", b"/", b"@")) for s in shapes if s)
             columns.append(shapes if telling and len(shapes) <= max(3, len(cells) // 4) else None)
         return cls(columns)
 
@@ -80,7 +85,7 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
     body = data[record.start : record.end - len(record.newline)]
     if _is_blank(body, shape):
         return _settle_blank(scan, record, marks)
-    if record.newline == b"\r" != shape.newline:
+    if record.newline == (b"\n" if shape.newline == b"\r" else b"\r"):
         record = _rejoin(data, record, shape, final)
     if swallowed := _swallowed(scan.profile, data, record, shape):
         return _settle_swallowed(scan, data, record, swallowed)
@@ -99,6 +104,8 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
         scan.ledger.take_left_out(lines)
         scan.clean.begin()
         return record.end
+    if record.bare_quote is not None and (other := _is_of_another(body, data, record, scan)):
+        return _enter_fault(scan, data, record.start, "other-delimiter", 1, record.start, other=other)
     scan.ledger.release()
     _note_oddities(scan, data, record, marks)
     scan.ledger.take_row(lines)
@@ -177,16 +184,26 @@ def _settle_wrong_width(scan: Scan, data: bytes, record: Record, lines: int) -> 
     return record.end
 
 
-def _other_delimiter(body: bytes, shape: Shape, profile: Profile) -> str:
-    """Name the delimiter that would make this line a row, if one does."""
+def _other_delimiter(body: bytes, shape: Shape, profile: Profile, *, strict: bool = False) -> str:
+    """Name the delimiter that would make this line a row, if one does; `strict`: one that looks like the others."""
     for delimiter, name in _OTHERS:
-        if delimiter[0] == shape.delimiter or body.count(delimiter) < shape.columns - 1:
+        if delimiter[0] == shape.delimiter or not 0 < shape.columns - 1 <= body.count(delimiter):
             continue
         other = Shape(delimiter[0], shape.quote, shape.newline, shape.columns)
         record = read_record(body, 0, other, final=True)
-        if record.fault is None and len(record.fields) == shape.columns - shape.trailing:
+        if record.fault is not None or len(record.fields) != shape.columns - shape.trailing:
+            continue
+        # Two columns are soon made by any comma.
+        if not (strict or shape.columns == 2) or profile.fits([cell(body, span, other) for span in record.fields]):
             return name
     return ""
+
+
+def _is_of_another(body: bytes, data: bytes, record: Record, scan: Scan) -> str:
+    """Name the delimiter of a line that has the right width by chance: its quotes and its cells make sense with that one."""
+    if not scan.profile.tells or scan.profile.fits([cell(data, span, scan.shape) for span in record.fields]):
+        return ""
+    return _other_delimiter(body, scan.shape, scan.profile, strict=True)
 
 
 def _settle_bad_bytes(scan: Scan, record: Record, marks: list[Mark], lines: int) -> int:
@@ -216,14 +233,20 @@ def _note_oddities(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -
     """Warn of what a sound row should not have."""
     ledger, line, row = scan.ledger, scan.ledger.line, scan.ledger.record
     for mark in marks:
-        if mark.code in ("control-z", "typographic-quotes"):
-            column = next((i for i, (_, end) in enumerate(record.fields, 1) if mark.at < scan.offset(end + 1)), None)
+        if mark.code not in ("control-z", "typographic-quotes"):
+            continue
+        column, span = next(
+            ((i, span) for i, span in enumerate(record.fields, 1) if mark.at < scan.offset(span[1] + 1)), (None, (0, 0))
+        )
+        if mark.code == "control-z" or is_in_typographic(cell(data, span, scan.shape)):
             ledger.notes.add(mark.code, line=line, row=row, column=column, byte=mark.at)
             break
     if record.bare_quote is not None:
         column, at = record.bare_quote
         ledger.notes.add("quote-in-unquoted", line=line, row=row, column=column, byte=scan.offset(at))
-    if record.inner_cr is not None:
+    if record.inner_cr is not None and scan.shape.newline == b"\r":
+        scan.note_mixed_newlines(line, scan.offset(record.inner_cr))
+    elif record.inner_cr is not None:
         at = scan.offset(record.inner_cr)
         ledger.notes.add("lone-cr", line=line, row=row, byte=at, how="it is kept as part of the cell")
     if record.newline and record.newline != scan.shape.newline:
@@ -231,6 +254,13 @@ def _note_oddities(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -
         if record.newline == b"\r":
             ledger.notes.add("lone-cr", line=line, row=row, byte=at, how="it is read as the end of the line")
         scan.note_mixed_newlines(line, at)
+
+
+def is_in_typographic(value: bytes) -> bool:
+    """Tell whether typographic quotes stand around a cell as plain ones would, rather than around some of its words."""
+    inner = value[3:-3]
+    around = len(value) >= 6 and value.startswith(OPENING) and value.endswith(CLOSING)
+    return around and not any(sign in inner for sign in (*OPENING, *CLOSING))
 
 
 def _write_row(scan: Scan, data: bytes, record: Record) -> None:
@@ -259,12 +289,16 @@ def _settle_broken_quote(scan: Scan, data: bytes, record: Record, final: bool) -
     """Say which line broke a quote, enter that line as broken, and go on at the line after it."""
     fault, shape = record.fault, scan.shape
     assert fault is not None
+    if not final and data.find(shape.line_end, max(fault.opened, fault.at)) < 0:
+        raise NeedMore  # where this line ends is not known yet
     opened_end = _line_stop(data, fault.opened, shape)
     same_line = fault.code != "quote-not-closed" and fault.at < opened_end
     if same_line and (other := _other_delimiter(data[record.start : opened_end].rstrip(b"\r\n"), shape, scan.profile)):
         return _enter_fault(scan, data, record.start, "other-delimiter", 1, record.start, other=other)
     if same_line:
         return _enter_fault(scan, data, record.start, fault.code, fault.column, fault.at)
+    if not final and len(data) - opened_end < _LOOK_AHEAD and data.find(shape.line_end, opened_end) < 0:
+        raise NeedMore  # the line below tells whether this quote was ever meant to close
     alone = _opens_row(data, fault.opened, opened_end, scan) or _stands_alone(data, opened_end, scan)
     if fault.code == "quote-not-closed" or alone:
         return _enter_fault(scan, data, record.start, "quote-not-closed", fault.column, fault.opened)
@@ -299,8 +333,8 @@ def _stands_alone(data: bytes, start: int, scan: Scan) -> bool:
     """Tell whether the line at `start` is a row by itself: then the quote before it was never closed."""
     if start >= len(data):
         return True
-    line = data[start : _line_stop(data, start, scan.shape)]
-    record = read_record(line, 0, scan.shape, final=True)
+    # The row may go on for several lines, but one that never ends need not be read to the end.
+    record = read_record(data[start : start + _LOOK_AHEAD], 0, scan.shape, final=True)
     return record.fault is None and len(record.fields) == scan.shape.columns
 
 

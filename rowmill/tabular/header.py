@@ -98,7 +98,7 @@ def _looks_like_header(cells: Sequence[bytes], below: Sequence[SampleRow], after
     """
     if any(not c.strip() or _kind_of(c) for c in cells) or len(set(cells)) < len(cells):
         return False
-    return any(_kind_of(c) for r in below for c in r.cells) or not below or after_sentences
+    return any(_kind_of(c) for r in below for c in r.cells) or after_sentences
 
 
 def _kind_of(value: bytes) -> str:
@@ -218,13 +218,16 @@ def _map_columns(header: Header, columns: Sequence[Column], notes: Notes, row: S
 
 def _nearest(column: Column, names: Sequence[str], taken: set[int]) -> str:
     """Name the header cell that comes nearest to a missing column."""
+    near = find_nearest(column, names, taken)
+    return f' Nearest found: "{near[1].strip()[:60]}" (column {near[0]}).' if near else ""
+
+
+def find_nearest(column: Column, names: Sequence[str], taken: set[int], cutoff: float = 0.6) -> tuple[int, str] | None:
+    """Give (1-based place, name) of the header cell that comes nearest to a missing column, None where none is near."""
     free = {fold(n): (i, n) for i, n in enumerate(names, 1) if i not in taken and n.strip()}
     wanted = [fold(s) for s in (column.name, *column.aliases)]
-    found = [m for w in wanted for m in difflib.get_close_matches(w, free, n=1, cutoff=0.6)]
-    if not found:
-        return ""
-    place, name = free[found[0]]
-    return f' Nearest found: "{name.strip()[:60]}" (column {place}).'
+    found = [m for w in wanted for m in difflib.get_close_matches(w, free, n=1, cutoff=cutoff)]
+    return free[found[0]] if found else None
 
 
 def _check_names(header: Header, notes: Notes, row: SampleRow) -> None:

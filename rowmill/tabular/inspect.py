@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -17,11 +17,13 @@ from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspecti
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
+from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.fields import restore, restoring_source
 from rowmill.tabular.flatten import Table
@@ -36,6 +38,7 @@ from rowmill.tabular.source import note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
 
 _BLOCK = 1 << 20
+OnStage = Callable[[str, Inspection], None]
 SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 
@@ -50,12 +53,13 @@ def inspect_table(
     sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
+    thorough: bool = False,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
     Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
-    only if the file is sound. Runs in the child: memory and time are limited there.
+    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`: as for `open_table`.
     """
     with open_table(
         path,
@@ -66,6 +70,7 @@ def inspect_table(
         limits=limits,
         sheet=sheet,
         on_progress=on_progress,
+        thorough=thorough,
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -85,19 +90,28 @@ def open_table(
     limits: Limits = DEFAULT_LIMITS,
     sheet: str | None = None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
+    on_stage: OnStage = lambda stage, so_far: None,
+    thorough: bool = False,
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
 
     `on_progress` hears, a few times a second and at the end, how many bytes have been scanned, out of the file's size; where
-    the text is longer or shorter than the file, as large a part of it.
+    the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
+    header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
+    out to be written otherwise than its beginning says, it hears them again. The hash comes at the end. `thorough`: look for
+    what a spreadsheet has damaged too, which takes one more reading of the rows.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
+        attempt.on_stage = on_stage
         reading = attempt.judge()
-        reading.inspection = replace(reading.inspection, seconds=round(time.perf_counter() - begun, 4))
+        if thorough:
+            add_excel_damage(reading)
+        found = replace(reading.inspection, causes=find_causes(reading, columns))
+        reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
         if attempt is not None and attempt.con is not None:
@@ -121,6 +135,7 @@ class _Attempt:
         on_progress: Callable[[int], None],
     ) -> None:
         self.on_progress = on_progress
+        self.on_stage: OnStage = lambda stage, so_far: None
         self.told = 0
         self.path = path.resolve()
         self.sheet = sheet
@@ -132,6 +147,7 @@ class _Attempt:
         self.notes = Notes()
         self.digest = Digest(self.path)
         self.mixed = False
+        self.unreadable: Sequence[int] = ()
         self.top_sound = False
 
     def judge(self) -> Reading:
@@ -189,8 +205,8 @@ class _Attempt:
     def _judge_transcoded(self, encoding: Encoding) -> Reading:
         """Judge a UTF-8 copy of the file; places are told in the original."""
         copy = self.temp / "text"
-        bad = transcode(self.path, copy, encoding)
-        reading = self._judge_text(copy, encoding, tolerate=True, bad_original=bad)
+        self.unreadable = transcode(self.path, copy, encoding)
+        reading = self._judge_text(copy, encoding, tolerate=True)
         offsets = Offsets(copy, encoding)
         told = [f.byte for f in reading.inspection.findings if f.byte is not None]
         original = offsets.original(told)
@@ -203,9 +219,7 @@ class _Attempt:
 
     # ---------------------------------------------------------------------------------- text
 
-    def _judge_text(
-        self, source: Path, encoding: Encoding, *, tolerate: bool, bad_original: int | None = None
-    ) -> Reading:
+    def _judge_text(self, source: Path, encoding: Encoding, *, tolerate: bool) -> Reading:
         """Judge UTF-8 text: dialect, header, then the scan and the loader beside each other."""
         skip = encoding.skip if source == self.path else 0
         with source.open("rb") as file:
@@ -219,8 +233,6 @@ class _Attempt:
         self.notes = notes = Notes(header.names if header else (), unit="Sheet row" if self.table else "Line")
         if self.table is not None:
             note_table(self.table, notes)
-        if bad_original is not None:
-            notes.add("bad-encoding", byte=None, encoding=encoding.name)
         if header is None:
             if sample.strip() and not whole:
                 notes.add("row-too-long", line=1, limit=SAMPLE_BYTES)
@@ -229,6 +241,7 @@ class _Attempt:
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
         check_header(header, rows, self.columns, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
+        self._tell_stage("metadata", encoding, shape, header, Balance())
         return self._read(source, encoding, shape, rows, header, tolerate)
 
     def _shape(self, sample: bytes, whole: bool) -> tuple[Shape, list[SampleRow]]:
@@ -283,19 +296,14 @@ class _Attempt:
         elif scan.long_row:
             loader.run(self._loader_source(source, shape, scan.long_row))
         self._compare(loader, ledger)
+        self._tell_stage("integrity", encoding, shape, header, ledger.balance())
         note_bad_cells(con, conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
             notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
-        dialect = Dialect(
-            encoding.name,
-            encoding.bom,
-            chr(shape.delimiter),
-            chr(shape.quote) if shape.quote >= 0 else "",
-            "mixed" if scan.mixed_noted else shape.newline.decode(),
-        )
+        dialect = _dialect_of(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
         self._note_full_sheet(ledger)
@@ -333,13 +341,14 @@ class _Attempt:
                 clean,
                 line if head.lines == 1 and not header.broken else b"",
                 tolerate_bad_bytes=tolerate,
+                unreadable=self.unreadable,
                 profile=Profile.of(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
                 first_bad_is_mixed=self.mixed and source == self.path,
                 on_progress=lambda reached: self._tell_progress(reached, source),
             )
             try:
-                check_top(top, head, shape, self.notes, tolerate)
+                check_top(top, head, shape, self.notes, tolerate, [at for at in self.unreadable[:1] if at < head.end])
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
             except NotUtf8:
@@ -354,6 +363,17 @@ class _Attempt:
         """Say how far the scan is, as a part of the file that was sent; a second reading does not take it back."""
         self.told = max(self.told, reached * self.size // max(1, source.stat().st_size))
         self.on_progress(self.told)
+
+    def _tell_stage(self, stage: str, encoding: Encoding, shape: Shape, header: Header, balance: Balance) -> None:
+        """Say what is known by now; a place in a decoded or unpacked text is told by its line alone."""
+        dialect = None if self.table is not None else _dialect_of(encoding, shape)
+        found = [f for f in self.notes.findings() if stage == "integrity" or f.severity == "error"]
+        if encoding.name != "utf-8" or self.table is not None:
+            found = [replace(f, byte=None) for f in found]
+        sheet = self.table.sheet if self.table else ""
+        word: Literal["sound", "unsound"] = "unsound" if self.notes.has_errors else "sound"
+        so_far = Inspection(word, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
+        self.on_stage(stage, replace(so_far, size_bytes=self.size, sheet=sheet))
 
     def _note_full_sheet(self, ledger: Ledger) -> None:
         """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
@@ -396,3 +416,10 @@ class _Attempt:
             self.digest.hexdigest(),
             sheet=self.table.sheet if self.table else "",
         )
+
+
+def _dialect_of(encoding: Encoding, shape: Shape, *, mixed: bool = False) -> Dialect:
+    """Say how the file is written; `mixed`: its lines end in several ways."""
+    quote = chr(shape.quote) if shape.quote >= 0 else ""
+    newline = "mixed" if mixed else shape.newline.decode()
+    return Dialect(encoding.name, encoding.bom, chr(shape.delimiter), quote, newline)

@@ -146,11 +146,13 @@ def compare_ids(
     temp = Path(tempfile.mkdtemp(prefix="rowmill-ids-"))
     try:
         with _open(known, temp / "known", limits) as reading:
-            _, known_name = _extract(reading, known_column, first=True, target=temp / "known")
+            place, known_name = _find_column(reading, known_column, first=True)
+            extract_ids(reading, place, temp / "known")
         with _open(table, temp / "ids", limits, sheet) as reading:
-            place, name = _extract(reading, column or known_name, first=False, target=temp / "ids")
-            with _joining(temp, limits) as con:
-                return _Comparison(con).account(reading, limit, place, name)
+            place, name = _find_column(reading, column or known_name, first=False)
+            extract_ids(reading, place, temp / "ids")
+            with joining(temp / "ids", temp / "known", temp, limits) as con:
+                return Comparison(con).account(reading, limit, place, name)
     finally:
         shutil.rmtree(temp, ignore_errors=True)
 
@@ -166,8 +168,8 @@ def _open(path: Path, target: Path, limits: Limits, sheet: str | None = None) ->
         yield reading
 
 
-def _extract(reading: Reading, name: str, *, first: bool, target: Path) -> tuple[int, str]:
-    """Write the distinct IDs of a column, how often and where each comes first. Gives the column and its name."""
+def _find_column(reading: Reading, name: str, *, first: bool) -> tuple[int, str]:
+    """Give the place, 1-based, and the name of the column of IDs. Raises: InputError no_column."""
     header = reading.inspection.header
     folded = [cell.strip().casefold() for cell in header]
     if name.strip().casefold() in folded:
@@ -178,32 +180,47 @@ def _extract(reading: Reading, name: str, *, first: bool, target: Path) -> tuple
         raise InputError(
             f"There is no column {name!r}. The columns are: {', '.join(header)}.", code="no_column", field="column"
         )
-    assert reading.con is not None
-    unfinished = unfinished_name(target)  # what `open_table` lets the loader write
-    reading.con.execute(
-        f"COPY (SELECT c{place + 1} AS id, count(*) AS times, min(n) AS row FROM "
-        f"(SELECT row_number() OVER () AS n, * FROM {reading.rows_sql}) GROUP BY 1) "
-        f"TO {quote_text(str(unfinished))} (FORMAT parquet)"
-    )
-    unfinished.rename(target)
     return place + 1, header[place]
 
 
+def extract_ids(reading: Reading, place: int, target: Path, *, places: bool = True) -> int:
+    """Write the distinct IDs of a column (1-based), how often and where each comes first. Gives how many.
+
+    Not `places`: the IDs alone, which costs a third and is all that an anti-join needs.
+    `target`, or `unfinished_name` of it, is what the loader may write: a name in its folder for temporary files, or the
+    `table_out` that the table was opened with.
+    """
+    assert reading.con is not None
+    unfinished = unfinished_name(target)
+    sql = f"SELECT DISTINCT c{place} AS id FROM {reading.rows_sql}"
+    if places:
+        rows = f"(SELECT row_number() OVER () AS n, * FROM {reading.rows_sql})"
+        sql = f"SELECT c{place} AS id, count(*) AS times, min(n) AS row FROM {rows} GROUP BY 1"
+    copied = reading.con.execute(f"COPY ({sql}) TO {quote_text(str(unfinished))} (FORMAT parquet)").fetchall()
+    unfinished.rename(target)
+    return int(copied[0][0])
+
+
 @contextmanager
-def _joining(temp: Path, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+def joining(ids: Path, known: Path, temp: Path, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB that may read what was extracted, and nothing else."""
-    con = load.connect([temp / "ids", temp / "known"], temp, limits.memory_bytes, limits.threads)
+    con = load.connect([ids, known], temp, limits.memory_bytes, limits.threads)
     try:
-        for name in ("ids", "known"):
-            path, blank = quote_text(str(temp / name)), load.BLANK.replace("{column}", "id")
-            con.execute(f"CREATE TEMP VIEW all_{name} AS SELECT * FROM read_parquet({path})")
+        for name, path in (("ids", ids), ("known", known)):
+            blank = load.BLANK.replace("{column}", "id")
+            con.execute(f"CREATE TEMP VIEW all_{name} AS SELECT * FROM read_parquet({quote_text(str(path))})")
             con.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM all_{name} WHERE NOT ({blank})")
         yield con
     finally:
         con.close()
 
 
-class _Comparison:
+def has_unknown(con: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether an ID of the `joining` is not known. Cost: one anti-join, 0.5 s for 2 million known IDs."""
+    return bool(con.execute("SELECT 1 FROM ids ANTI JOIN known USING (id) LIMIT 1").fetchall())
+
+
+class Comparison:
     """One comparison, over the views `ids` and `known`."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:

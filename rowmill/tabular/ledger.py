@@ -21,7 +21,7 @@ ROW, BROKEN, SHORT, BLANK, HEADER, PRECISE = range(6)
 _FOOTER = re.compile(
     rb"\W*(?:grand|sub)?[ -]?(?:totals?|sums?|count|records?|rows?|end|generated|printed|exported|created|report|page|note"
     rb"|notes|source|copyright|confidential|disclaimer|eof|trailer|summary|number of|checksum)\b|\W*\(?\d+ (?:rows?|records?)\b"
-    rb"|[\W_]{3,}$|TRL|\xc2\xa9",
+    rb"|[^0-9A-Za-z\x80-\xff]{3,}$|TRL|\xc2\xa9",
     re.I,
 )
 

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from rowmill.tabular.records import Shape
 
 BOM = b"\xef\xbb\xbf"
-_TYPOGRAPHIC = (b"\xe2\x80\x9c", b"\xe2\x80\x9d", b"\xe2\x80\x9e")
+OPENING = (b"\xe2\x80\x9c", b"\xe2\x80\x9e")
+CLOSING = (b"\xe2\x80\x9d", b"\xe2\x80\x9c")  # in German the one that opens in English closes
+_TYPOGRAPHIC = (*OPENING, CLOSING[0])
 # A line of sums has the width of a row; it is told by its first word, and only at the file's very end.
 _TOTAL = re.compile(rb"(?<=[\r\n])\"?(?:grand |sub)?total", re.I)
 _TAIL = 4096
@@ -84,7 +86,7 @@ def _typographic(delimiter: int) -> re.Pattern[bytes]:
 
 
 @cache
-def _spellings(header: bytes, delimiter: int, quote: int) -> tuple[bytes, ...]:
+def spell_header(header: bytes, delimiter: int, quote: int) -> tuple[bytes, ...]:
     """Give the header line as written, with every cell quoted, and with none: whoever joins files has several writers."""
     sign, between = bytes([max(quote, 0)]), bytes([delimiter])
     if quote < 0:
@@ -103,7 +105,7 @@ def find_marks(
     for byte, code in ((0, "nul-byte"), (26, "control-z")):
         if block.find(byte) >= 0:
             found[code] = np.flatnonzero(np.frombuffer(block, np.uint8) == byte) + at
-    headers = _spellings(header, shape.delimiter, shape.quote) if header else ()
+    headers = spell_header(header, shape.delimiter, shape.quote) if header else ()
     tail = carried[-(max(map(len, headers), default=0) + 8) :]
     line_end = shape.newline[-1:]
     joined = (line_end if len(tail) == len(carried) else b"") + tail + block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from rowmill.contracts import Finding
@@ -92,4 +93,9 @@ class Notes:
     def findings(self) -> tuple[Finding, ...]:
         """Give the findings, errors first, each kind in the order of the file."""
         found = [replace(f, count=f.count + self._more.get(i, 0)) for i, f in enumerate(self._found)]
-        return tuple(sorted(found, key=lambda f: (f.severity != "error", f.line or 0, f.byte or 0)))
+        return sort_findings(found)
+
+
+def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put errors first, each kind in the order of the file."""
+    return tuple(sorted(found, key=lambda f: (f.severity != "error", f.line or 0, f.byte or 0)))

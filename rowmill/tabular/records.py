@@ -53,10 +53,10 @@ class Record:
 
 
 @cache
-def _patterns(delimiter: int, quote: int, newline: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+def _patterns(delimiter: int, quote: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """Compile what an unquoted and a quoted field look like."""
     d = re.escape(bytes([delimiter]))
-    plain = re.compile(rb"[^" + d + rb"\r\n]*+" if newline != b"\r" else rb"[^" + d + rb"\r]*+")
+    plain = re.compile(rb"[^" + d + rb"\r\n]*+")
     q = re.escape(bytes([quote])) if quote >= 0 else rb"(?!)"
     return plain, re.compile(q + rb"(?:[^" + q + rb"]++|" + q + q + rb")*+" + q if quote >= 0 else rb"(?!)")
 
@@ -65,9 +65,9 @@ def read_record(data: bytes, start: int, shape: Shape, *, final: bool, keep_cr: 
     """Read the record that begins at `start`.
 
     A broken quote ends the reading with a `fault`; `end` is then not to be relied on. `keep_cr`: a lone CR outside
-    quotes is part of its cell instead of a line end. Raises: NeedMore unless `final`.
+    quotes (in a CR file: a line feed) is part of its cell instead of a line end. Raises: NeedMore unless `final`.
     """
-    plain, quoted = _patterns(shape.delimiter, shape.quote, shape.newline)
+    plain, quoted = _patterns(shape.delimiter, shape.quote)
     record = Record(start, start)
     here, size = start, len(data)
     while True:
@@ -97,9 +97,7 @@ def read_record(data: bytes, start: int, shape: Shape, *, final: bool, keep_cr: 
             continue
         if data[here] == CR and here + 1 == size and not final:
             raise NeedMore
-        record.newline = (
-            b"\r\n" if data[here : here + 2] == b"\r\n" and shape.newline != b"\r" else data[here : here + 1]
-        )
+        record.newline = b"\r\n" if data[here : here + 2] == b"\r\n" else data[here : here + 1]
         record.end = here + len(record.newline)
         return record
 
@@ -111,7 +109,7 @@ def _skip_plain(data: bytes, here: int, plain: re.Pattern[bytes], shape: Shape, 
         match = plain.match(data, here)
         assert match is not None
         here = match.end()
-        lone = keep_cr and data[here : here + 1] == b"\r" and data[here + 1 : here + 2] not in (b"\n", b"")
+        lone = keep_cr and _is_lone(data, here, shape)
         if not lone:
             break
         if record.inner_cr is None:
@@ -122,6 +120,13 @@ def _skip_plain(data: bytes, here: int, plain: re.Pattern[bytes], shape: Shape, 
         if at >= 0:
             record.bare_quote = (len(record.fields) + 1, at)
     return here
+
+
+def _is_lone(data: bytes, at: int, shape: Shape) -> bool:
+    """Tell whether the byte at a place is a newline of the other kind, standing by itself."""
+    if shape.newline == b"\r":
+        return data[at : at + 1] == b"\n"
+    return data[at : at + 1] == b"\r" and data[at + 1 : at + 2] not in (b"\n", b"")
 
 
 def _after_quote(data: bytes, opened: int, at: int, column: int, shape: Shape) -> Fault:
@@ -147,6 +152,6 @@ def cell(data: bytes, span: tuple[int, int], shape: Shape) -> bytes:
 def quote_field(raw: bytes, shape: Shape) -> bytes:
     """Write a field as it stands, but quoted where a plain reader could trip over an inner quote or a lone CR."""
     quote = bytes([shape.quote]) if shape.quote >= 0 else b'"'
-    if raw.startswith(quote) or not (quote in raw or b"\r" in raw):
+    if raw.startswith(quote) or not (quote in raw or b"\r" in raw or b"\n" in raw):
         return raw
     return quote + raw.replace(quote, quote + quote) + quote

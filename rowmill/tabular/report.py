@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rowmill.contracts import Dialect, Finding, Inspection
+from rowmill.contracts import Cause, Dialect, Finding, Inspection
 from rowmill.tabular.known_ids import IdAccount, say_cause
 from rowmill.tabular.wording import WORDING
 
+# Told as one cause with another code.
+_MERGED = {"bad-encoding", "mixed-encodings"}
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "": "one column"}
 _ENCODINGS = {
     "utf-8": "UTF-8",
@@ -36,7 +38,7 @@ def check_json(inspection: Inspection) -> dict[str, Any]:
         "rejected_rows": inspection.rejected_rows,
         "sha256": inspection.sha256,
         "findings": [_finding(f) for f in inspection.findings],
-        "causes": list_causes(inspection.findings),
+        "causes": [_cause(c, inspection.findings) for c in inspection.causes],
     }
 
 
@@ -54,24 +56,17 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {key: data[key] for key in keys} | {"column_name": finding.column_name, "count": finding.count}
 
 
-def list_causes(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Group findings by code and column: what is wrong, how often, where first, what to do; errors and big ones first."""
-    causes: dict[tuple[str, int | None], dict[str, Any]] = {}
-    for finding in findings:
-        key = (finding.code, finding.column)
-        if key not in causes:
-            causes[key] = {
-                "code": finding.code,
-                "severity": finding.severity,
-                "column": finding.column,
-                "column_name": finding.column_name,
-                "count": 0,
-                "first_line": finding.line,
-                "message": finding.message,
-                "mend": finding.mend,
-            }
-        causes[key]["count"] += finding.count
-    return sorted(causes.values(), key=lambda c: (c["severity"] != "error", -c["count"]))
+def _cause(cause: Cause, findings: Iterable[Finding]) -> dict[str, Any]:
+    """Give one cause: `mend` is a slug or "", `clears` how many places it clears, `advice` what a person can do."""
+    first = next((f for f in findings if f.code == cause.code and f.line == cause.line), None)
+    return asdict(cause) | {"first_line": cause.line, "advice": first.mend if first else ""}
+
+
+def _count_causes(inspection: Inspection, stops: Sequence[Finding]) -> int:
+    """Count what stops a file: its root causes, and findings that no cause stands for."""
+    codes = {f.code for f in stops}
+    causes = [c for c in inspection.causes if c.severity == "error" and c.code in codes]
+    return len(causes) + len(codes - {c.code for c in causes} - _MERGED) or 1
 
 
 def describe(inspection: Inspection) -> str:
@@ -80,8 +75,8 @@ def describe(inspection: Inspection) -> str:
         return f"Sound. {_shape(inspection)}{_rejected(inspection)}"
     # A bad cell stops its row, not the file: checks have no wording here.
     stops = [f for f in inspection.findings if f.severity == "error" and (f.code in WORDING or f.line is None)]
-    causes, first = list_causes(stops), next(iter(stops), None)
-    number = "1 cause stops" if len(causes) == 1 else f"{len(causes):,} causes stop"
+    count, first = _count_causes(inspection, stops), next(iter(stops), None)
+    number = "1 cause stops" if count == 1 else f"{count:,} causes stop"
     return f"{number} this file. The first: {first.message if first else 'the account does not balance.'}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -55,6 +55,7 @@ class Scan:
     clean: Clean
     header: bytes
     tolerate_bad_bytes: bool = False
+    unreadable: Sequence[int] = ()
     profile: Profile = field(default_factory=Profile)
     encoding_label: str = "UTF-8"
     first_bad_is_mixed: bool = False
@@ -71,6 +72,7 @@ class Scan:
         """Read to the end. Raises: NotUtf8 at the first byte that is not, unless bad bytes are tolerated."""
         self.source.seek(start)
         self._base = start
+        self._marks.add({"bad-encoding": [at for at in self.unreadable if at >= start]})
         data, size, final = b"", BLOCK, False
         while True:
             if not final:
@@ -138,6 +140,9 @@ class Scan:
         block = Block(rest + self.shape.newline if open_end else rest, self.shape)
         self._marks.drop_before(self._base + start)
         view, troubled = block.whole()
+        if not final and self.shape.line_end == 13 and view.stop == len(rest):
+            # A line feed may follow.
+            view.good[-1:] = False
         if not len(view.ends) and not troubled and not final:
             return 0, True
         marked = self._marks.between(self._base + start, self._base + start + len(rest))
@@ -165,7 +170,7 @@ class Scan:
         self, block: Block, table: Table, data: bytes, start: int, first: int, final: bool, open_end: bool
     ) -> tuple[int, bool]:
         """Account for the records of a table from `first` on. Gives (bytes of the block taken, whether more are needed)."""
-        if ONLY_PRECISE:
+        if ONLY_PRECISE or self.shape.line_end == 13:
             table.kinds[:] = PRECISE
         if open_end and table.ends[-1] == len(block.data):
             odd = table.other_end is not None and table.other_end[-1]

@@ -218,7 +218,10 @@ class Block:
         """Give the carriage returns outside quotes that belong to no line end (in a CR file: the line feeds)."""
         a = self.a
         at = np.flatnonzero(a == LF_OR_CR[self.shape.line_end])
-        if self.shape.line_end == 10:
+        if self.shape.line_end == 13:
+            # One right after a carriage return ends that record.
+            at = np.concatenate((at, at[a[np.maximum(at - 1, 0)] == 13] - 1))
+        else:
             at = at[(a[np.minimum(at + 1, len(a) - 1)] != 10) | (at == len(a) - 1)]
         return at[np.searchsorted(quotes, at) & 1 == 0] if len(quotes) else at
 

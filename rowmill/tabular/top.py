@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rowmill.tabular.dialect import SampleRow
+from rowmill.tabular.faults import is_in_typographic
 from rowmill.tabular.header import Header
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.marks import Marked, find_marks
@@ -32,8 +33,13 @@ def enter_top(ledger: Ledger, rows: Sequence[SampleRow], header: Header) -> None
         ledger.take_header(head.lines)
 
 
-def check_top(top: bytes, head: SampleRow, shape: Shape, notes: Notes, tolerate: bool) -> None:
-    """Look for bytes that no header may or should hold. Raises: NotUtf8, unless bad bytes are tolerated."""
+def check_top(
+    top: bytes, head: SampleRow, shape: Shape, notes: Notes, tolerate: bool, unreadable: Sequence[int] = ()
+) -> None:
+    """Look for bytes that no header may or should hold. Raises: NotUtf8, unless bad bytes are tolerated.
+
+    `unreadable` are places where the original could not be decoded.
+    """
 
     def note(code: str, at: int, column: int | None = None) -> None:
         line = top.count(shape.line_end, 0, at) + 1
@@ -47,10 +53,14 @@ def check_top(top: bytes, head: SampleRow, shape: Shape, notes: Notes, tolerate:
         if not tolerate:
             raise NotUtf8(error.start) from None
         note("bad-encoding", error.start)
+    for at in unreadable:
+        note("bad-encoding", at)
     told = {"nul-byte"}
     marked = Marked()
     marked.add(find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False))
     for mark in marked.listed():
+        if mark.code == "typographic-quotes" and not any(map(is_in_typographic, head.cells)):
+            continue
         if mark.code not in told:
             told.add(mark.code)
             note(mark.code, mark.at)

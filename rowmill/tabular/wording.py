@@ -188,6 +188,36 @@ WORDING: dict[str, Wording] = {
         "{place} is the last one that a sheet of {limit:,} rows can hold: what came after it may be cut off.",
         "Count the rows where the table comes from; if some are missing, export it as CSV from there.",
     ),
+    # what a spreadsheet has done
+    "excel-lost-zeros": _warning(
+        "{place}: {damaged:,} of {filled:,} numbers in this column have fewer than {width} digits; "
+        "a spreadsheet may have taken their leading zeros.",
+        "Nothing is lost: fill them up with zeros to {width} digits, and keep the column as text.",
+    ),
+    "excel-scientific": _warning(
+        "{place}: {damaged:,} of {filled:,} cells in this column became numbers such as 1.23E+15; "
+        "the other digits are gone.",
+        "This cannot be undone: export the column again as text from where it comes from.",
+    ),
+    "excel-rounded": _warning(
+        "{place}: {damaged:,} of {long:,} long numbers in this column end in zeros behind the 15th digit, "
+        "which is all that a spreadsheet keeps.",
+        "This cannot be undone: export the column again as text from where it comes from.",
+    ),
+    "excel-month-day": _warning(
+        "{place}: {damaged:,} of {filled:,} cells in this column are days such as 4-Mar among codes; "
+        "a spreadsheet has read them as dates.",
+        "What was written is gone (4-Mar may have been 3-4, 4-3 or MAR4): export the column again as text.",
+    ),
+    "excel-serial-date": _warning(
+        "{place}: {damaged:,} of {filled:,} cells in this column are numbers of days such as 45000 where dates belong.",
+        "Nothing is lost: a spreadsheet counts the days from 1899-12-30. Format the column as a date and save it again.",
+    ),
+    "excel-cut-cell": _warning(
+        "{place}: {damaged:,} cells in this column are exactly 32,767 characters long, the most that a spreadsheet keeps; "
+        "what came after is probably cut off.",
+        "This cannot be undone: export the column again from where it comes from.",
+    ),
     # header
     "header-missing": _error(
         "{place}: this looks like a row of data where the header should be.", "Add a first line with the column names."

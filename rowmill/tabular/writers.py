@@ -61,8 +61,11 @@ def write_xlsx(
     *,
     sheet: str = "Results",
     sheet_rows: int = SHEET_ROWS,
+    account: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write an XLSX workbook: every cell a text, none a formula or a link; the header again on each further sheet.
+
+    `account`: lines for a last sheet of that name, which says what the rows add up to.
 
     Cost: memory stays flat; the rows lie in temporary files until the workbook is closed.
     """
@@ -82,10 +85,16 @@ def write_xlsx(
             assert page is not None
             for place, cell in enumerate(line):
                 if cell:
-                    page.write_string(row, place, _fit(cell))
+                    page.write_string(row, place, fit_cell(cell))
             row += 1
         if page is None:
             _new_page(book, sheet, 1, header, bold)
+        if account:
+            last = book.add_worksheet("Account")
+            last.set_column(0, 0, 30)
+            for row, line in enumerate(account):
+                for place, cell in enumerate(line):
+                    last.write_string(row, place, fit_cell(cell))
 
 
 def _new_page(
@@ -95,10 +104,10 @@ def _new_page(
     page = book.add_worksheet(sheet if number == 1 else f"{sheet} {number}")
     page.freeze_panes(1, 0)
     for place, name in enumerate(header):
-        page.write_string(0, place, _fit(name), bold)
+        page.write_string(0, place, fit_cell(name), bold)
     return page
 
 
-def _fit(cell: str) -> str:
+def fit_cell(cell: str) -> str:
     """Leave out what a workbook cannot hold: control characters, and what goes beyond the longest cell there may be."""
     return _NOT_XML.sub("\ufffd", cell)[:CELL_CHARACTERS]

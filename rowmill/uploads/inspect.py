@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from tempfile import mkdtemp
+from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.contracts import Balance, Check, Column, Finding, Inspection, Kind
+from rowmill.contracts import Balance, Finding, Inspection
 from rowmill.errors import ChildError, LostLease
 from rowmill.faults import fault_point
 from rowmill.models import FindingRecord, Upload, UploadSession, UploadState
 from rowmill.models.text import storable, without_nul
-from rowmill.registry import get_check, get_kind
 from rowmill.storage import open_assembly
 from rowmill.tabular.child import inspect_in_child
+from rowmill.uploads.mending import make_bytes, needs_bytes
 from rowmill.uploads.places import get_storage, hold_original, original_key, publish_original, publish_table
 from rowmill.uploads.purge import purge_upload
-from rowmill.uploads.receive import inspect_lease
+from rowmill.uploads.receive import inspect_lease, is_for_precheck
+from rowmill.uploads.rules import make_scratch, read_rules
 
 log = structlog.get_logger("rowmill.uploads")
 REFUSED_KEPT = timedelta(hours=24)
@@ -63,22 +63,24 @@ def inspect_upload(upload: Upload) -> Upload:
     The verdict is written when what it speaks of is durable in the storage: the original, and the copy of a sound file.
     Raises: LostLease where another took it over meanwhile (nothing is written then); StorageFault; FileNotFoundError
     where the original is neither in the storage nor in this machine's spool.
-    Again: yes, by whoever claims it.
+    A mended copy gets its bytes first. Again: yes, by whoever claims it.
     """
-    _need_hash(upload)
-    if (wrong := _find_other_bytes(upload)) is not None:
-        return _refuse(upload, wrong)
-    scratch = _make_scratch()
+    if needs_bytes(upload) and (stopped := mend_bytes(upload)) is not None:
+        return refuse_unread(upload, stopped)
+    need_hash(upload)
+    if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
+        return refuse_unread(upload, wrong)
+    scratch = make_scratch()
     try:
         inspection = _look(upload, scratch / "table.parquet")
         fault_point("inspected")
-        _renew(upload)
+        renew_lease(upload)
         publish_original(upload)
         table: dict[str, str] = {}
         if inspection.verdict == "sound":
             table = publish_table(upload, scratch / "table.parquet")
             fault_point("copied")
-        _write_verdict(upload, inspection, table)
+        write_verdict(upload, inspection, table, keep=not is_for_precheck(upload.intent))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     fault_point("judged")
@@ -86,11 +88,25 @@ def inspect_upload(upload: Upload) -> Upload:
     return upload
 
 
-def _need_hash(upload: Upload) -> None:
+def mend_bytes(upload: Upload) -> Finding | None:
+    """Make a mended copy's bytes and write down what they are. Gives why not, where it cannot be. Raises: LostLease."""
+    made = make_bytes(upload)
+    if isinstance(made, Finding):
+        return made
+    with transaction.atomic():
+        renew_lease(upload, **made)
+        done = made["inspection"]["mended"]
+        counts = {"places": sum(done["applied"].values()), "left_out": done["left_out"]}
+        audit.record(upload.org, None, "upload.mended", "upload", upload.public_id, **counts)
+    upload.refresh_from_db()
+    return None
+
+
+def need_hash(upload: Upload) -> None:
     """Hash a file whose bytes nobody here has seen yet, while it is fetched. Raises: LostLease, FileNotFoundError."""
     if not upload.sha256:
         upload.sha256 = open_assembly(get_storage()).digest(original_key(upload), _keeper(upload))
-        _renew(upload, sha256=upload.sha256)
+        renew_lease(upload, sha256=upload.sha256)
 
 
 def _keeper(upload: Upload) -> Callable[[], None]:
@@ -102,15 +118,15 @@ def _keeper(upload: Upload) -> Callable[[], None]:
         nonlocal due
         if time.monotonic() > due:
             due = time.monotonic() + step
-            _renew(upload)
+            renew_lease(upload)
 
     return keep
 
 
-def _find_other_bytes(upload: Upload) -> Finding | None:
+def find_other_bytes(upload: Upload, sha256: str) -> Finding | None:
     """Give the finding for a file that is not what its sender said it would be."""
     declared = UploadSession.objects.filter(upload=upload).values_list("sha256", flat=True).first()
-    if not declared or declared == upload.sha256:
+    if not declared or declared == sha256:
         return None
     return Finding(
         code="hash_mismatch",
@@ -120,9 +136,9 @@ def _find_other_bytes(upload: Upload) -> Finding | None:
     )
 
 
-def _refuse(upload: Upload, finding: Finding) -> Upload:
+def refuse_unread(upload: Upload, finding: Finding) -> Upload:
     """Refuse a file unread, and remove its bytes: they are nobody's."""
-    _write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
+    write_verdict(upload, Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,)), {})
     upload.refresh_from_db()
     purge_upload(upload)
     upload.refresh_from_db()
@@ -139,7 +155,7 @@ def note_lost(upload: Upload, message: str) -> None:
             audit.record(upload.org, None, "upload.lost", "upload", upload.public_id)
 
 
-def _renew(upload: Upload, **learnt: str) -> None:
+def renew_lease(upload: Upload, **learnt: Any) -> None:
     """Hold the upload for as long as the next step may take, and write down what was learnt. Raises: LostLease."""
     if not Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
         lease_until=Now() + inspect_lease(), **learnt
@@ -147,53 +163,34 @@ def _renew(upload: Upload, **learnt: str) -> None:
         raise LostLease
 
 
-def needed_checks(kind: Kind) -> dict[str, Check]:
-    """Give every check that a kind names, by slug; `required` comes with any column that must be filled."""
-    slugs = {slug for column in kind.columns for slug in column.checks} | set(kind.checks)
-    if any(column.filled for column in kind.columns):
-        slugs.add("required")
-    return {slug: get_check(slug) for slug in sorted(slugs)}
-
-
-def _make_scratch() -> Path:
-    """Make a private folder on the data disk, so that the copy can be renamed into place."""
-    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Path(mkdtemp(prefix="inspect-", dir=settings.SCRATCH_DIR))
-
-
 def _look(upload: Upload, table_out: Path) -> Inspection:
     """Run the child; where it dies, refuse the file in words."""
-    kind = get_kind(upload.kind)
-    columns: Sequence[Column] = kind.columns
     try:
         with hold_original(upload) as path:
-            return inspect_in_child(
-                path,
-                columns,
-                needed_checks(kind),
-                row_checks=kind.checks,
-                table_out=table_out,
-                memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
-                seconds=settings.ROWMILL_INSPECT_SECONDS,
-                sheet=(upload.intent or {}).get("sheet"),
-            )
+            return inspect_in_child(path, table_out=table_out, **read_rules(upload))
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
-        finding = Finding(
-            code="cannot_be_read",
-            severity="error",
-            message=str(error),
-            mend="Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that.",
-        )
-        return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
+        return cannot_be_read(str(error))
+
+
+def cannot_be_read(words: str) -> Inspection:
+    """Give the verdict on a file that could not be read to its end."""
+    mend = "Save the file again as CSV in UTF-8 from the program that made it, or split it, and send that."
+    finding = Finding("cannot_be_read", "error", words, mend=mend)
+    return Inspection(verdict="unsound", dialect=None, balance=Balance(), findings=(finding,))
 
 
 @transaction.atomic
-def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]) -> None:
-    """Write state, facts and findings together, if the upload is still ours."""
+def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str], *, keep: bool = True) -> None:
+    """Write state, facts and findings together, if the upload is still ours.
+
+    Not `keep`: its bytes are due to go like a refused file's, even if it is sound. Raises: LostLease.
+    """
     sound = inspection.verdict == "sound"
     facts = inspection.to_json()
     facts.pop("findings")
+    if mended := upload.inspection.get("mended"):
+        facts["mended"] = mended
     if table:
         facts["table"] = table
     changed = Upload.objects.filter(pk=upload.pk, state=UploadState.CHECKING, claims=upload.claims).update(
@@ -204,7 +201,7 @@ def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]
         row_count=inspection.row_count,
         checked_at=timezone.now(),
         lease_until=None,
-        purge_after=None if sound else timezone.now() + REFUSED_KEPT,
+        purge_after=None if sound and keep else timezone.now() + REFUSED_KEPT,
     )
     if changed != 1:
         raise LostLease
@@ -215,6 +212,16 @@ def _write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str]
     )
     verb = "upload.ready" if sound else "upload.rejected"
     audit.record(upload.org, None, verb, "upload", upload.public_id, rows=inspection.row_count)
+    log.info(
+        "upload judged",
+        upload_id=str(upload.public_id),
+        kind=upload.kind,
+        outcome=inspection.verdict,
+        seconds=inspection.seconds,
+        bytes=upload.size_bytes,
+        rows=inspection.row_count,
+        count=len(inspection.findings),
+    )
 
 
 def _as_record(upload: Upload, position: int, finding: Finding) -> FindingRecord:

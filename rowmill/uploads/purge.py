@@ -10,7 +10,7 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.errors import StorageFault
 from rowmill.faults import fault_point
-from rowmill.models import Job, Upload, User
+from rowmill.models import Job, UnknownIds, Upload, UploadState, User
 from rowmill.uploads.places import get_storage, remove_bytes
 
 log = structlog.get_logger("rowmill.uploads")
@@ -40,17 +40,20 @@ def _purge(upload: Upload, actor: User | None) -> bool:
     with transaction.atomic():
         changed = kept.update(purged_at=timezone.now(), purge_after=None)
         if changed:
+            UnknownIds.objects.filter(upload=upload).delete()
             audit.record(upload.org, actor, "upload.purge", "upload", upload.public_id)
     return bool(changed)
 
 
 def purge_due_uploads(limit: int = 50) -> int:
-    """Purge what is past its date, except what a job still needs. Gives how many went.
+    """Purge what is past its date, except what a job or a mended copy that is being made still needs. Gives how many went.
 
     Where the storage does not answer it ends at once: the sweeper has other things to do.
     """
     needed = Job.objects.filter(upload=OuterRef("pk"), deleted_at=None)
-    due = Upload.objects.select_related("org").filter(~Exists(needed), purged_at=None, purge_after__lt=timezone.now())
+    read = Upload.objects.filter(parent=OuterRef("pk"), state=UploadState.CHECKING, sha256="")
+    over = Upload.objects.filter(purged_at=None, purge_after__lt=timezone.now())
+    due = over.filter(~Exists(needed), ~Exists(read)).select_related("org")
     gone = 0
     try:
         for upload in due[:limit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import PurePath
 from typing import Any
@@ -18,22 +18,24 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.errors import InputError, StateError, StorageFault
 from rowmill.faults import fault_point
-from rowmill.models import Upload, UploadState
+from rowmill.models import Precheck, Upload, UploadState, User
 from rowmill.models.text import storable
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
 from rowmill.uploads.places import get_spool, get_storage, need_room, original_key, remove_bytes
 
 log = structlog.get_logger("rowmill.uploads")
+PRECHECK = "precheck"  # the word in an intent
 
 
 def begin_upload(caller: Caller, kind: str, name: str, intent: dict[str, Any] | None = None) -> Upload:
-    """Open an upload in RECEIVING. `intent` says what job shall start once it is READY.
+    """Open an upload in RECEIVING. `intent` says what job shall start once it is READY, or that it is for a precheck.
 
-    Raises: NotAllowed, NotFound for an unknown kind, OutOfSpace.
+    Raises: NotAllowed, NotFound for an unknown kind, and for none unless it is for a precheck; OutOfSpace.
     """
     caller.need_write()
-    get_kind(kind)
+    if kind or not is_for_precheck(intent):
+        get_kind(kind)
     need_room()
     upload = Upload.objects.create(
         org=caller.org, kind=kind, name=clean_name(name), intent=storable(intent), created_by=caller.user
@@ -41,6 +43,11 @@ def begin_upload(caller: Caller, kind: str, name: str, intent: dict[str, Any] | 
     audit.record(caller.org, caller.user, "upload.begin", "upload", upload.public_id, kind=kind)
     fault_point("begun")
     return upload
+
+
+def is_for_precheck(intent: Mapping[str, Any] | None) -> bool:
+    """Tell whether a file was sent to be prechecked and for nothing else: no job will start over it."""
+    return bool(intent and intent.get(PRECHECK))
 
 
 def clean_name(name: str) -> str:
@@ -87,22 +94,34 @@ def finish_upload(upload: Upload, size_bytes: int, sha256: str, *, leased: bool 
     """Close the receiving: RECEIVING > CHECKING, the one end of every door.
 
     `leased`: under a lease for the caller, who inspects it now; else it is due, and the first worker claims it (ring
-    INTERACTIVE). `sha256` is "" where nobody has seen the bytes yet; whoever inspects them computes it.
+    INTERACTIVE). What was sent for a precheck has no lease, so that no inspector claims it, but its precheck is due.
+    `sha256` is "" where nobody has seen the bytes yet; whoever inspects them computes it.
     Raises: StateError where it is no longer RECEIVING. Again: no.
     """
-    changed = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING).update(
-        state=UploadState.CHECKING,
-        size_bytes=size_bytes,
-        sha256=sha256,
-        claims=F("claims") + (1 if leased else 0),
-        lease_until=Now() + (inspect_lease() if leased else -timedelta(seconds=1)),
-    )
-    if changed != 1:
-        raise StateError("This upload is no longer being received.")
+    prechecked = is_for_precheck(upload.intent)
+    with transaction.atomic():
+        changed = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING).update(
+            state=UploadState.CHECKING,
+            size_bytes=size_bytes,
+            sha256=sha256,
+            claims=F("claims") + (1 if leased and not prechecked else 0),
+            lease_until=None if prechecked else Now() + (inspect_lease() if leased else -timedelta(seconds=1)),
+        )
+        if changed != 1:
+            raise StateError("This upload is no longer being received.")
+        if prechecked:
+            open_precheck(upload, upload.created_by)
     fault_point("finished")
     upload.refresh_from_db()
     log.info("upload finished", upload_id=str(upload.public_id), bytes=size_bytes)
     return upload
+
+
+def open_precheck(upload: Upload, user: User | None) -> Precheck:
+    """Make a precheck of an upload, due at once, and note it; call it inside a transaction, then ring INTERACTIVE."""
+    precheck = Precheck.objects.create(org_id=upload.org_id, upload=upload, created_by=user)
+    audit.record(upload.org, user, "precheck.begin", "precheck", precheck.public_id, upload=str(upload.public_id))
+    return precheck
 
 
 def inspect_lease() -> timedelta:
@@ -131,7 +150,9 @@ def abandon_upload(upload: Upload) -> bool:
         log.warning("bytes not removed yet", upload_id=str(upload.public_id), cause=str(fault))
         return True
     fault_point("abandoned")
-    jobless.update(purged_at=timezone.now(), purge_after=None)
+    with transaction.atomic():
+        if jobless.filter(purged_at=None).update(purged_at=timezone.now(), purge_after=None):
+            audit.record(upload.org, None, "upload.abandon", "upload", upload.public_id)
     upload.refresh_from_db()
     return True
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 import structlog
@@ -18,19 +18,23 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from rowmill import audit
 from rowmill.contracts import Storage, Stored
 from rowmill.errors import StorageFault
-from rowmill.models import Upload, UploadState
+from rowmill.models import Org, Upload, UploadState
 from rowmill.storage.opening import COPIES
 from rowmill.storage.seal import master_sealer
 from rowmill.uploads.bucket import end_lost_sessions, live_tokens
 from rowmill.uploads.places import SPOOL, get_spool, get_storage
+from rowmill.uploads.precheck_cleanup import clean_old_prechecks
 
 log = structlog.get_logger("rowmill.uploads")
 ORPHAN_AGE = timedelta(days=1)
 OWNER_KEY = "installation"
 LOCAL_SECONDS = 60.0
 ORPHANS_SECONDS = 6 * 3600.0
+NIGHT_HOUR = 2
+LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "rowmill-*", "tmp*")
 _FOLDER = re.compile(r"^(org/\d+/uploads/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))/")
 _LOOKED_UP = 500
 
@@ -52,9 +56,36 @@ class _Pace:
             return True
 
 
+class _Nightly:
+    """Comes due once a night, at two o'clock in the installation's time zone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: datetime | None = None
+
+    def is_due(self) -> bool:
+        """Tell whether it is time; whoever hears yes does it."""
+        with self._lock:
+            now = timezone.localtime()
+            due, self._due = self._due, self._due or next_night(now)
+            if due is None or now < due:
+                return False
+            self._due = next_night(now)
+            return True
+
+
+def next_night(now: datetime) -> datetime:
+    """Give when the next night's tidying is due. Units: `now` in the installation's time zone."""
+    tonight = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+    return tonight if now < tonight else tonight + timedelta(days=1)
+
+
 _local = _Pace(LOCAL_SECONDS, 0.0)
 # Spread over the processes; the first soon, since a process may not live for hours.
 _orphans = _Pace(ORPHANS_SECONDS, random.uniform(300, 3900))
+
+
+_nightly = _Nightly()
 
 
 def tidy_bytes() -> None:
@@ -62,7 +93,11 @@ def tidy_bytes() -> None:
     try:
         if _local.is_due():
             clear_machine()
-        if _orphans.is_due():
+        if _nightly.is_due():
+            clear_leavings()
+            clean_old_prechecks()
+            clear_orphans()
+        elif _orphans.is_due():
             clear_orphans()
     except StorageFault as fault:
         log.warning("storage not tidied", cause=str(fault))
@@ -104,6 +139,21 @@ def clear_machine() -> int:
     return gone
 
 
+def clear_leavings() -> None:
+    """Remove from this machine's scratch what processes that died left there: nothing under way is a day old."""
+    settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    oldest = time.time() - ORPHAN_AGE.total_seconds()
+    for pattern in LEFT_IN_SCRATCH:
+        for path in settings.SCRATCH_DIR.glob(pattern):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime > oldest:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
 def clear_scratch() -> None:
     """Empty the scratch folder at the start of the only process, but for what still serves with a bucket."""
     kept = set() if get_storage().near else {SPOOL, COPIES}
@@ -134,12 +184,21 @@ def clear_orphans() -> int:
     old = (found.key for found in storage.listing("org") if _is_old(found))
     for key in _not_among(old, Upload.objects.filter(purged_at=None)):
         storage.delete(key)
+        _note_orphan(key)
         gone += 1
     gone += storage.clear_unfinished(ORPHAN_AGE.total_seconds(), spare=live_tokens())
     if gone:
         log.warning("orphans removed", count=gone)
     end_lost_sessions()
     return gone
+
+
+def _note_orphan(key: str) -> None:
+    """Put it into the org's trail: what lay on a disk and is gone stands there, whoever lost it."""
+    match = _FOLDER.match(key)
+    org = Org.objects.filter(pk=int(key.split("/")[1])).first() if match else None
+    if match and org is not None:
+        audit.record(org, None, "upload.orphan", "upload", match[2])
 
 
 def owns(storage: Storage) -> bool:

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from rowmill import audit
 from rowmill.claims.sample import make_claims
 from rowmill.errors import InputError
+from rowmill.jobs.progress import list_account
 from rowmill.jobs.results import OUTCOME_WORDS, iter_results
 from rowmill.models import Job
 from rowmill.registry import get_kind
@@ -55,7 +56,7 @@ def _give_csv(job: Job, wanted: tuple[str, ...] | None) -> StreamingHttpResponse
     """Stream the results, safe to open in a spreadsheet."""
     header, lines = iter_results(job, wanted)
     response = StreamingHttpResponse(write_csv(header, lines, safe=True), content_type=CSV_TYPE)
-    return _named(response, _results_name(job, wanted, "csv"))
+    return named(response, _results_name(job, wanted, "csv"))
 
 
 def _give_xlsx(job: Job, wanted: tuple[str, ...] | None) -> FileResponse:
@@ -64,12 +65,12 @@ def _give_xlsx(job: Job, wanted: tuple[str, ...] | None) -> FileResponse:
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     out = tempfile.TemporaryFile(prefix="results-", dir=settings.SCRATCH_DIR)  # noqa: SIM115 - the response closes it
     try:
-        write_xlsx(header, lines, out)
+        write_xlsx(header, lines, out, account=list_account(job))
         out.seek(0)
     except BaseException:
         out.close()
         raise
-    return _named(FileResponse(out, content_type=XLSX_TYPE), _results_name(job, wanted, "xlsx"))
+    return named(FileResponse(out, content_type=XLSX_TYPE), _results_name(job, wanted, "xlsx"))
 
 
 def _results_name(job: Job, wanted: tuple[str, ...] | None, ending: str) -> str:
@@ -78,7 +79,7 @@ def _results_name(job: Job, wanted: tuple[str, ...] | None, ending: str) -> str:
     return f"{PurePath(job.upload.name).stem or 'claims'}-results{part}.{ending}"
 
 
-def _named(response: R, name: str) -> R:
+def named(response: R, name: str) -> R:
     """Offer a response as a file of that name."""
     response["Content-Disposition"] = content_disposition_header(True, name)
     return response
@@ -90,7 +91,7 @@ def template_file(request: MemberRequest) -> HttpResponse:
     """Hand out an empty file with the header that the kind reads."""
     out = io.StringIO(newline="")
     csv.writer(out).writerow(column.name for column in get_kind("claim_status").columns)
-    return _named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-template.csv")
+    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-template.csv")
 
 
 @require_GET
@@ -99,4 +100,4 @@ def sample_file(request: MemberRequest) -> HttpResponse:
     """Hand out a file of invented claims: the same bytes every time."""
     out = io.BytesIO()
     make_claims(SAMPLE_ROWS, SAMPLE_SEED, out)
-    return _named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-sample.csv")
+    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-sample.csv")

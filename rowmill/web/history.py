@@ -13,6 +13,7 @@ from rowmill.jobs.progress import Progress, read_many, read_progress
 from rowmill.models import FINAL_STATES, Job, JobState, Upload, UploadState
 from rowmill.orgs import Caller, own
 from rowmill.registry import get_kind
+from rowmill.uploads.receive import PRECHECK, is_for_precheck
 
 PAGE_SIZE = 15
 REFUSED = "REFUSED"
@@ -31,14 +32,16 @@ class Entry:
     def live(self) -> bool:
         """Tell whether it still changes."""
         if self.job is None:
-            coming = self.upload.state == UploadState.READY and self.upload.intent is not None and not self.held
+            wanted = self.upload.intent is not None and not is_for_precheck(self.upload.intent)
+            coming = self.upload.state == UploadState.READY and wanted and not self.held
             return coming or self.upload.state in (UploadState.RECEIVING, UploadState.CHECKING)
         return self.job.state not in FINAL_STATES
 
     @property
     def held(self) -> bool:
         """Tell whether it waits for a word, since the same bytes made a job before."""
-        return self.job is None and self.upload.state == UploadState.READY and self.upload.purge_after is not None
+        waits = self.job is None and self.upload.state == UploadState.READY and self.upload.purge_after is not None
+        return waits and not is_for_precheck(self.upload.intent)
 
     @property
     def row_id(self) -> str:
@@ -54,7 +57,14 @@ class Entry:
     @property
     def kind_label(self) -> str:
         """Name its kind in words; nothing where this installation knows one kind only."""
-        return get_kind(self.upload.kind).label if len(registry.KINDS) > 1 else ""
+        return (
+            get_kind(self.upload.kind).label if self.upload.kind and len(registry.KINDS) - len(_jobless()) > 1 else ""
+        )
+
+
+def _jobless() -> list[str]:
+    """Give the kinds whose files make no job: they have pages of their own."""
+    return [slug for slug in registry.KINDS if not get_kind(slug).makes_jobs]
 
 
 def list_history(caller: Caller, state: str, search: str, page: str) -> dict[str, Any]:
@@ -90,8 +100,10 @@ def describe_upload(upload: Upload) -> Entry:
 
 
 def _find(caller: Caller, state: str, search: str) -> QuerySet[Upload]:
-    """Choose the org's uploads: not the abandoned ones, nor those whose job was deleted."""
+    """Choose the org's uploads: not the abandoned ones, nor those whose job was deleted, nor what was only prechecked."""
     uploads = own(caller, Upload).exclude(state__in=(UploadState.ABORTED, UploadState.RECEIVING))
+    uploads = uploads.exclude(kind__in=_jobless())
+    uploads = uploads.filter(Q(intent=None) | ~Q(intent__has_key=PRECHECK))
     if state == REFUSED:
         uploads = uploads.filter(state=UploadState.REJECTED)
     elif state:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from django import template
@@ -37,6 +38,17 @@ OUTCOME_ICONS = {
     "failed": ("x", "red"),
     "unprocessed": ("clock", "grey"),
 }
+CAUSE_WORDS = {
+    "leading-zeros": "leading zeros lost",
+    "spaces": "blanks around it",
+    "case": "another case",
+    "decimal": "a .0 added",
+    "signs": "other signs inside",
+    "swapped": "two characters changed places",
+    "near": "one wrong character",
+    "several": "fits more than one known ID",
+    "absent": "truly absent",
+}
 DELIMITER_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", ":": "colons", " ": "spaces"}
 EVENT_WORDS = {
     "job.submit": "started the job",
@@ -48,6 +60,7 @@ EVENT_WORDS = {
     "job.delete": "deleted the file and its results",
     "results.view": "looked at the results",
     "results.download": "downloaded the results",
+    "unknown_ids.view": "looked at the unknown IDs",
     "results.read": "read the results by API",
 }
 
@@ -136,7 +149,8 @@ def span(seconds: tuple[int, int] | None) -> str:
 
 @register.filter
 def place(finding: Any) -> str:
-    """Say where a finding is: Line 812, column 2 (first_name)."""
+    """Say where a finding or a cause is: Line 812, column 2 (first_name)."""
+    finding = SimpleNamespace(**finding) if isinstance(finding, dict) else finding
     words = [f"line {finding.line:,}"] if finding.line else [f"row {finding.row:,}"] if finding.row else []
     if finding.column:
         words.append(f"column {finding.column}" + (f" ({finding.column_name})" if finding.column_name else ""))
@@ -156,6 +170,12 @@ def share(count: int, most: int) -> str:
 def column_label(name: str) -> str:
     """Say a results column in words: total_paid -> Total paid."""
     return name.replace("_", " ").capitalize()
+
+
+@register.filter
+def cause_word(cause: str) -> str:
+    """Say in a few words what became of an ID."""
+    return CAUSE_WORDS.get(cause, cause)
 
 
 @register.filter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import registry
 from rowmill.claims.intake import DEFAULT_PAYER, take_claims_file
@@ -28,8 +27,7 @@ from rowmill.errors import (
     StorageFault,
     TableError,
 )
-from rowmill.jobs.arrive import complete_upload
-from rowmill.jobs.submit import find_twin
+from rowmill.jobs.arrive import complete_upload, start_held
 from rowmill.models import (
     Job,
     PayerAccount,
@@ -38,56 +36,20 @@ from rowmill.models import (
     SessionState,
     Upload,
     UploadSession,
-    UploadState,
 )
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
 from rowmill.uploads.receive import max_upload_bytes
 from rowmill.uploads.sessions import fetch_session
 from rowmill.web.frame import MemberRequest, member_view
-from rowmill.web.history import describe_upload, list_history
+from rowmill.web.history import list_history
 from rowmill.web.jobs import live_context
+from rowmill.web.verdicts import Verdict
 
 KIND = "claim_status"
 CHUNK_BYTES = 8 * 1024 * 1024  # one request of the page: what a broken connection may cost at most
-NO_VERDICT: dict[str, str] = {
-    UploadState.RECEIVING: "This file is still coming in. Load the page again in a moment.",
-    UploadState.CHECKING: "This file is still being checked. Load the page again in a moment.",
-    UploadState.READY: "This file is sound; its job is being started. Load the page again in a moment.",
-    UploadState.ABORTED: "This file was not taken: its sending broke off, or it had been sent before. Nothing was run.",
-}
 UNFINISHED = 20  # as many are offered on the page; the others end with their time
 FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take besides the file
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a file that was dropped: sound (a job), refused (findings), duplicate, or not taken."""
-
-    word: str
-    name: str
-    status: int
-    message: str = ""
-    upload: Upload | None = None
-    findings: list[Any] = field(default_factory=list)
-    job: Job | None = None
-    created_at: Any = None
-
-    @property
-    def stops(self) -> list[Any]:
-        """Give what stops the file; a bad cell alone never does, it only rejects its row."""
-        return [f for f in self.findings if f.severity == "error" and f.code not in registry.CHECKS]
-
-    @property
-    def besides(self) -> list[Any]:
-        """Give the other findings: bad cells and warnings."""
-        stops = self.stops
-        return [finding for finding in self.findings if finding not in stops]
-
-    @property
-    def first(self) -> str:
-        """Say the first thing that stops the file."""
-        return next((finding.message for finding in self.stops), self.message)
 
 
 @csrf_exempt  # the token is checked behind the size: checking it reads the whole body
@@ -149,7 +111,8 @@ def _take(request: MemberRequest) -> Verdict:
 def _refused(caller: Caller, name: str, error: TableError) -> Verdict:
     """Tell what stops a file: the upload is kept for a day, so that the verdict can be read again."""
     upload = _find_upload(caller, error.details.get("upload_id"))
-    return Verdict("refused", name, 400, str(error), upload, list(error.findings))
+    findings = list(upload.findings.all()) if upload is not None else list(error.findings)
+    return Verdict("refused", name, 400, str(error), upload, findings)
 
 
 def _find_upload(caller: Caller, upload_id: Any) -> Upload | None:
@@ -210,56 +173,15 @@ def _list_unfinished(caller: Caller) -> QuerySet[UploadSession]:
     )
 
 
-@require_GET
-@member_view
-def upload_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Show the verdict on a file again: what was found, where, and what to do."""
-    upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
-    verdict = _find_verdict(upload)
-    if verdict is None:
-        verdict = Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
-    return render(request, "uploads/upload.html", {"verdict": verdict, "upload": upload})
-
-
-@require_GET
-@member_view
-def upload_verdict(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Give the verdict on a file as a part of the page, 202 while there is none yet; to the history its line."""
-    upload = fetch(request.caller, own(request.caller, Upload).select_related("created_by"), public_id)
-    if request.htmx and (request.htmx.target or "").startswith("row-"):
-        return render(request, "jobs/row.html", {"entry": describe_upload(upload)})
-    verdict = _find_verdict(upload)
-    if verdict is None:
-        return HttpResponse(status=202)
-    return render(request, "uploads/verdict.html", {"verdict": verdict})
-
-
-def _find_verdict(upload: Upload) -> Verdict | None:
-    """Say what became of a file; None while it comes in, is checked, or its job is being made."""
-    if upload.state in (UploadState.RECEIVING, UploadState.CHECKING):
-        return None
-    if upload.state == UploadState.ABORTED:
-        return Verdict("not_taken", "", 200, NO_VERDICT[upload.state], upload)
-    jobs = Job.objects.filter(upload=upload)
-    if upload.state == UploadState.READY and upload.intent is not None and not jobs.exists():
-        return _held(upload) if upload.purge_after is not None else None
-    word = "refused" if upload.state == UploadState.REJECTED else "sound"
-    job = jobs.filter(deleted_at=None).order_by("-id").first()
-    return Verdict(word, upload.name, 200, upload=upload, findings=list(upload.findings.all()), job=job)
-
-
-def _held(upload: Upload) -> Verdict:
-    """Tell of a sound file that waits for a word, since the same bytes made a job before."""
-    twin = find_twin(upload, upload.sha256)
-    return Verdict("duplicate", upload.name, 200, upload=upload, job=twin, created_at=twin and twin.created_at)
-
-
 @require_POST
 @member_view
 def confirm(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Run a file although the same bytes were sent before: they are here already, nothing is sent again."""
-    session = fetch_session(request.caller, public_id)
-    upload = complete_upload(request.caller, session, confirmed=True)
+    upload = fetch(request.caller, own(request.caller, Upload), public_id)
+    if upload.mends:
+        start_held(request.caller, upload)
+    else:
+        upload = complete_upload(request.caller, fetch_session(request.caller, public_id), confirmed=True)
     if request.htmx:
         return HttpResponse(status=202)
     job = Job.objects.filter(upload=upload).order_by("-id").first()

@@ -7,16 +7,25 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import downloads, jobs, uploads
+from rowmill.web import cohorts, downloads, jobs, mends, prechecks, uploads, verdicts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
     path("bulk-upload", uploads.bulk_upload, name="bulk-upload"),
     path("bulk-upload/template.csv", downloads.template_file, name="template-file"),
     path("bulk-upload/sample.csv", downloads.sample_file, name="sample-file"),
-    path("uploads/<uuid:public_id>/", uploads.upload_page, name="upload"),
-    path("uploads/<uuid:public_id>/verdict", uploads.upload_verdict, name="upload-verdict"),
+    path("uploads/<uuid:public_id>/", verdicts.upload_page, name="upload"),
+    path("uploads/<uuid:public_id>/verdict", verdicts.upload_verdict, name="upload-verdict"),
     path("uploads/<uuid:public_id>/confirm", uploads.confirm, name="upload-confirm"),
+    path("uploads/<uuid:public_id>/excerpt", mends.excerpt, name="upload-excerpt"),
+    path("uploads/<uuid:public_id>/examples", mends.examples, name="upload-examples"),
+    path("uploads/<uuid:public_id>/mend", mends.mend, name="upload-mend"),
+    path("uploads/<uuid:public_id>/failed-rows.csv", mends.failed_rows, name="upload-failed-rows"),
+    path("uploads/<uuid:public_id>/annotated.xlsx", mends.annotated, name="upload-annotated"),
+    path("precheck-validation", prechecks.door, name="prechecks"),
+    path("precheck-validation/<uuid:public_id>", prechecks.precheck_page, name="precheck"),
+    path("precheck-validation/<uuid:public_id>/findings.csv", prechecks.findings_csv, name="precheck-csv"),
+    path("precheck-validation/<uuid:public_id>/findings.json", prechecks.findings_json, name="precheck-json"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<uuid:public_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:public_id>/cancel", jobs.cancel, name="job-cancel"),
@@ -24,6 +33,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
     path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),
+    path("cohorts/", cohorts.cohort_list, name="cohorts"),
+    path("cohorts/<uuid:public_id>/", cohorts.cohort_page, name="cohort"),
+    path("cohorts/<uuid:public_id>/delete", cohorts.remove_cohort, name="cohort-delete"),
+    path("submissions/<uuid:public_id>/", cohorts.submission_page, name="submission"),
+    path("submissions/<uuid:public_id>/delete", cohorts.remove_submission, name="submission-delete"),
+    path("submissions/<uuid:public_id>/<slug:table_name>", cohorts.table_page, name="table"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/mend", cohorts.mend_table, name="table-mend"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/delete", cohorts.remove_table, name="table-delete"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/database", cohorts.database, name="table-database"),
 ]
 if find_spec("rowmill.web.people_urls"):
     urlpatterns.append(path("", include("rowmill.web.people_urls")))

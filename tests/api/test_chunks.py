@@ -256,14 +256,14 @@ def test_a_browser_needs_its_token(people):
 
 
 def test_a_refused_file_answers_with_its_findings(alice):
-    data = HEADER + b'C1,"never closed,Oak,1980-01-15,S1\n' * 30
+    data = HEADER + b'C1,"canary-cell,Oak,1980-01-15,S1\n' * 30
     told = send_all(alice, data, totalChunks=-(-len(data) // LENGTH))
     answer = post(alice, "complete", uploadId=told["uploadId"])
     assert answer.status_code == 200
     body = answer.json()
     assert (body["upload"]["status"], body["importStatus"], body["job"]) == ("REJECTED", "REJECTED", None)
     assert body["findings"]
-    assert "never closed" not in answer.content.decode()
+    assert "canary-cell" not in answer.content.decode()
 
 
 def test_other_bytes_than_declared_are_refused(alice):

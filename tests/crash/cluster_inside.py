@@ -66,7 +66,6 @@ def tidy(data_dir: Path) -> None:
     from rowmill.uploads import tidy
 
     tidy.ORPHAN_AGE = timedelta(0)
-    sweep.LEFT_SECONDS = 0.0
     sweep.recover_among_others()
     tidy.clear_machine()
     tidy.clear_orphans()

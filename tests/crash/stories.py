@@ -45,9 +45,11 @@ from rowmill.registry import get_kind
 from rowmill.uploads import receive
 from rowmill.uploads.chunks import missing_chunks, put_chunk
 from rowmill.uploads.inspect import inspect_upload
+from rowmill.uploads.mending import mend_upload
 from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.sessions import cancel_session, open_session
+from tests.crash.cohort_story import prepare_cohort, tell_cohort
 from tests.probe import Probe
 
 registry.extend({"probe": "tests.probe.Probe"}, {}, {})
@@ -60,6 +62,8 @@ def table(rows: int) -> bytes:
 
 
 BROKEN = b'id,note\n1,"never closed\n2,x\n'
+BLOCK = b"id,note\n1,a\n2;b\n3;c\n4,d,e,f\n5,e\n"
+MENDED = b"id,note\n1,a\n2,b\n3,c\n5,e\n"
 SECONDS = 120.0
 
 
@@ -69,7 +73,12 @@ def prepare(story: str) -> None:
 
     prepare_database()
     caller = find_caller(add_member(create_org("acme"), "alice@acme.test", "admin", None))
-    if story not in ("intake", "refused", "chunked"):
+    if story == "mended":
+        upload = begin_upload(caller, "probe", "broken.csv", {"mark": 1})
+        inspect_upload(finish_upload(upload, *receive_whole(upload, [BLOCK], 1 << 20)))
+    elif story == "cohort":
+        prepare_cohort(caller)
+    elif story not in ("intake", "refused", "chunked"):
         upload = begin_upload(caller, "probe", "probe.csv")
         inspect_upload(
             finish_upload(upload, *receive_whole(upload, [table(FEW_ROWS if story == "poison" else ROWS)], 1 << 20))
@@ -195,6 +204,30 @@ def refused() -> None:
     assert not Upload.objects.filter(purged_at=None).exists()
 
 
+def mended() -> None:
+    """A refused file is mended, asked for by a client that got no answer; the copy's job runs, the original stays."""
+    restart()
+    parent = Upload.objects.get(parent=None)
+    copies = {mend_upload(caller(), parent, ["delimiter", "without-broken-rows"]).pk for _ in range(2)}
+    assert len(copies) == 1, "asked twice, two copies were made"
+    while inspect_due():
+        pass
+    copy = Upload.objects.exclude(parent=None).get()
+    for upload, data in ((parent, BLOCK), (copy, MENDED)):
+        with get_storage().open(original_key(upload)) as file:
+            assert file.read() == data, "other bytes than were made"
+    assert copy.inspection["mended"]["left_out"] == 1
+    run_out()
+    assert Job.objects.get().upload_id == copy.pk
+    assert AuditEvent.objects.filter(verb="upload.mended").count() == 1
+
+
+def cohort() -> None:
+    """A table of a cohort is refused for lost IDs, mended and kept."""
+    restart()
+    tell_cohort(caller())
+
+
 def work() -> None:
     """The runner with its threads, until the job has ended."""
     Probe.reset()
@@ -294,6 +327,8 @@ STORIES: dict[str, Callable[[], None]] = {
     "intake": intake,
     "chunked": chunked,
     "refused": refused,
+    "mended": mended,
+    "cohort": cohort,
     "work": work,
     "stop": stop,
     "poison": poison,

@@ -13,8 +13,9 @@ from rowmill import orgs
 from rowmill.errors import ConfigError
 from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.runner import Runner
-from rowmill.jobs.sweep import LEFT_SECONDS, recover_among_others
+from rowmill.jobs.sweep import recover_among_others
 from rowmill.models import Batch
+from rowmill.uploads.tidy import ORPHAN_AGE
 from tests.crash.server import wait_for
 from tests.probe import Probe, slowly
 
@@ -95,7 +96,7 @@ def test_a_start_among_others_clears_only_what_is_a_day_old(settings, tmp_path) 
     (tmp_path / "inspect-new").mkdir()
     (tmp_path / "objects").mkdir()
     (tmp_path / "receive-old").write_text("x")
-    long_ago = time.time() - LEFT_SECONDS - 60
+    long_ago = time.time() - ORPHAN_AGE.total_seconds() - 60
     for name in ("inspect-old", "receive-old", "objects"):
         os.utime(tmp_path / name, (long_ago, long_ago))
     recover_among_others()

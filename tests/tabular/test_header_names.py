@@ -8,7 +8,7 @@ import pytest
 
 from rowmill.registry import get_check, get_kind
 from rowmill.tabular.inspect import inspect_table
-from rowmill.uploads.inspect import needed_checks
+from rowmill.uploads.rules import needed_checks
 
 CLAIMS = get_kind("claim_status")
 ROWS = "".join(f"CNRY{n},Cnryfirst,Cnrylast,1903-07-0{n},CNRYSUB{n}\n" for n in range(1, 8))

@@ -234,18 +234,18 @@ def test_a_refused_file_says_where_and_what_to_do(alice):
     response = send(alice, BROKEN)
     page = text_of(response)
     assert response.status_code == 400
-    assert "One cause stops this file. Line 4" in page
+    assert "One cause stops this file. An unclosed quote on line 4" in page
     assert "What to do" in page
     assert not Job.objects.exists()
     upload = Upload.objects.get()
     assert "REFUSED" in text_of(alice.get("/jobs/"))
     again = text_of(alice.get(reverse("upload", args=[upload.public_id])))
-    assert "One cause stops this file. Line 4" in again
+    assert "One cause stops this file. An unclosed quote on line 4" in again
 
 
 def test_a_bad_cell_does_not_count_among_what_stops_a_file(alice):
     page = text_of(send(alice, BROKEN.replace("1980-01-11", "1980-13-41")))
-    assert "One cause stops this file. Line 4" in page
+    assert "One cause stops this file. An unclosed quote on line 4" in page
     assert "Besides, these do not stop the file" in page
 
 
@@ -343,6 +343,8 @@ def test_polling_stops_by_itself(alice, job):
 
 
 def test_the_live_part_shows_every_number(alice, done):
+    assert "≠" in text_of(part(alice, done, "live")), "a completed job has an outcome for each row"
+    Job.objects.filter(pk=done.pk).update(state="FAILED")
     page = text_of(part(alice, done, "live"))
     assert "6 rows = 1 ok + 1 not found + 2 rejected + 1 failed + 1 not processed" in page
     assert "Retry 2 rows" in page

@@ -62,7 +62,7 @@ def test_a_sound_file_whose_job_is_about_to_be_made_has_no_verdict_yet(alice: Cl
 def test_a_refused_file_tells_where_it_is_broken(alice: Client) -> None:
     upload = send(alice, BROKEN)
     assert inspect_due()
-    assert "One cause stops this file. Line 4" in text_of(ask(alice, upload))
+    assert "One cause stops this file. An unclosed quote on line 4" in text_of(ask(alice, upload))
     assert not Job.objects.exists()
 
 

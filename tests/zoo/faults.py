@@ -235,7 +235,7 @@ def whole_file_faults() -> Iterator[Faulty]:
         ("too-few-fields",),
         5,
     )
-    yield Faulty("utf16_odd", b"\xff\xfe" + accents.encode("utf-16-le") + b"x", E, ("bad-encoding",), None)
+    yield Faulty("utf16_odd", b"\xff\xfe" + accents.encode("utf-16-le") + b"x", E, ("bad-encoding",), 22)
     yield Faulty("gzip_cut", gzip.compress(text, mtime=0)[:-9], E, ("archive-damaged",), None)
     yield Faulty("xlsx_damaged", _zip("xl/workbook.xml"), E, ("workbook-damaged",), None)
     yield Faulty("zip_folder", _zip("a/a.csv"), E, ("archive-path",), None)

@@ -1,0 +1,72 @@
+"""Root causes of bad cells: what the failing cells of a column share, and how many one mend clears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rowmill.contracts import Cause, Finding
+from rowmill.tabular.load import Bad
+from rowmill.tabular.mend_cells import as_iso, find_forms
+from rowmill.tabular.reading import Reading
+
+
+def find_cell_cause(findings: Sequence[Finding], count: int, reading: Reading) -> Cause:
+    """Give the cause behind the cells of one column that break one check."""
+    first = findings[0]
+    words = first.message.partition(": ")[2].rstrip(".") or first.message
+    where = _column(first)
+    message = f"{where}: {words} ({_rows(count)}, the first on line {first.line:,})." if first.line else first.message
+    mend, clears = "", 0
+    place = first.column
+    bad = _condition(first, reading)
+    about_dates = "date" in f"{first.code} {words}"
+    if about_dates and place and bad is not None and reading.con is not None and reading.rows_sql is not None:
+        found = find_forms(reading.con, reading.rows_sql, place)
+        clears = _count_cleared(reading, bad, place, as_iso(found.forms, place)) if found.forms else 0
+        if clears:
+            mend = f"date-form:{first.column_name or place}"
+            form = found.forms[0].label
+            message = f"{where} holds dates as {form}: one mend clears {_rows(clears)}" + (
+                f" of {count:,}." if clears < count else "."
+            )
+        elif found.doubtful:
+            message += " Day and month cannot be told apart in its dates, so no mend is offered."
+    return Cause(
+        first.code,
+        first.severity,
+        message,
+        count,
+        mend,
+        clears,
+        first.line,
+        first.row,
+        first.column,
+        first.column_name,
+        first.byte,
+    )
+
+
+def _column(finding: Finding) -> str:
+    """Name a column by number and name."""
+    if finding.column is None:
+        return "Some rows"
+    return f"Column {finding.column}" + (f" ({finding.column_name})" if finding.column_name else "")
+
+
+def _rows(count: int) -> str:
+    """Give "1 row", "38,912 rows"."""
+    return f"{count:,} row" + ("" if count == 1 else "s")
+
+
+def _condition(finding: Finding, reading: Reading) -> Bad | None:
+    """Find the condition on one column that a finding comes from."""
+    labels = (f"{finding.code}:{finding.column_name}", f"{finding.code}:{finding.column}")
+    return next((b for b in reading.bad if b.label in labels and not b.over_all), None)
+
+
+def _count_cleared(reading: Reading, bad: Bad, place: int, iso: str) -> int:
+    """Count the bad cells that hold the condition once their dates are written as year-month-day."""
+    assert reading.con is not None
+    rows = f"(SELECT ({bad.condition}) AS was_bad, {iso} AS c{place} FROM {reading.rows_sql})"
+    found = reading.con.execute(f"SELECT count_if(was_bad AND NOT ({bad.condition})) FROM {rows}").fetchall()
+    return int(found[0][0])

@@ -1,0 +1,189 @@
+"""Mends of cells: the one form of dates that fits a whole column, and the rewriting of it as year-month-day."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from rowmill.tabular.load import quote_text
+from rowmill.tabular.mend_records import split_newline
+from rowmill.tabular.reading import Reading
+from rowmill.tabular.records import Shape, cell, read_record
+
+if TYPE_CHECKING:
+    from rowmill.tabular.mend_text import Layout
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_YEAR, _SMALL = "[12][0-9]{3}", "[0-9]{1,2}"
+_SIGNS = {"Y": "YYYY", "m": "MM", "d": "DD", "b": "Mon"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to write a date: its order such as "mdY", what stands between, its pattern, and how strptime calls it."""
+
+    order: str
+    between: str
+    pattern: str
+    code: str
+
+    @property
+    def label(self) -> str:
+        """Give it for people: MM/DD/YYYY."""
+        return self.between.join(_SIGNS[sign] for sign in self.order)
+
+    def as_date(self, name: str) -> str:
+        """Give the SQL of the date in a column's cell, NULL for what is none."""
+        full = f"regexp_full_match(trim({name}), {quote_text(self.pattern)})"
+        return f"CASE WHEN {full} THEN try_strptime(trim({name}), {quote_text(self.code)}) END"
+
+    def read(self, text: bytes) -> str:
+        """Give year-month-day, "" for what is no such date."""
+        match = _compiled(self.pattern).fullmatch(text.strip(b" "))
+        if match is None:
+            return ""
+        parts = dict(zip(self.order, match.groups(), strict=True))
+        month = _month(parts["b"]) if "b" in parts else int(parts["m"])
+        try:
+            return date(int(parts["Y"]), month, int(parts["d"])).isoformat()
+        except ValueError:
+            return ""
+
+
+def _month(name: bytes) -> int:
+    """Give the number of a month's short name, 0 for what is none."""
+    found = name.decode().casefold()
+    return _MONTHS.index(found) + 1 if found in _MONTHS else 0
+
+
+_patterns: dict[str, re.Pattern[bytes]] = {}
+
+
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """Compile a pattern for bytes, once."""
+    if pattern not in _patterns:
+        _patterns[pattern] = re.compile(pattern.encode())
+    return _patterns[pattern]
+
+
+def _form(order: str, between: str) -> Form:
+    """Make a form of its parts."""
+    parts = {"Y": f"({_YEAR})", "m": f"({_SMALL})", "d": f"({_SMALL})", "b": "([A-Za-z]{3})"}
+    if not between:
+        parts |= {"m": "([0-9]{2})", "d": "([0-9]{2})"}
+    return Form(
+        order,
+        between,
+        re.escape(between).replace("\\ ", " ").join(parts[s] for s in order),
+        between.join("%" + s for s in order),
+    )
+
+
+# Each family is one look of a cell; where it has two orders, a cell with a day above 12 has to tell them apart.
+FAMILIES: tuple[tuple[Form, ...], ...] = (
+    *((_form("mdY", sign), _form("dmY", sign)) for sign in "/.-"),
+    *((_form("Ymd", sign),) for sign in "/."),
+    (_form("Ymd", ""),),
+    *((_form("dbY", sign),) for sign in ("-", " ", "/")),
+)
+_ONE_DIGIT = (_form("Ymd", "-"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The forms that a column's dates have beyond doubt, the commonest first; `doubtful`: days and months cannot be told apart."""
+
+    forms: tuple[Form, ...] = ()
+    doubtful: bool = False
+
+
+def find_forms(con: duckdb.DuckDBPyConnection, rows_sql: str, place: int) -> Found:
+    """Find the forms of a column's dates. Cost: one pass over the column.
+
+    A form counts only where it fits every cell of its look; of two orders only where a cell is a date in that one alone.
+    """
+    families = (*FAMILIES, _ONE_DIGIT)
+    parts = []
+    for family in families:
+        parts.append(f"count_if(regexp_full_match(trim(c{place}), {quote_text(family[0].pattern)}))")
+        parts += [f"count({form.as_date(f'c{place}')})" for form in family]
+    counts = list(con.execute(f"SELECT {', '.join(parts)} FROM {rows_sql}").fetchall()[0])
+    found: list[tuple[int, Form]] = []
+    doubtful = False
+    for family in families:
+        looks, read = counts[0], counts[1 : len(family) + 1]
+        del counts[: len(family) + 1]
+        fitting = [form for form, count in zip(family, read, strict=True) if looks and count == looks]
+        doubtful |= len(fitting) > 1
+        if len(fitting) == 1:
+            found.append((looks, fitting[0]))
+    return Found(tuple(form for _, form in sorted(found, key=lambda f: -f[0])), doubtful)
+
+
+def as_iso(forms: tuple[Form, ...], place: int) -> str:
+    """Give the SQL of a column's cell with its dates written as year-month-day."""
+    read = ", ".join(form.as_date(f"c{place}") for form in forms)
+    return f"coalesce(strftime(coalesce({read}), '%Y-%m-%d'), c{place})"
+
+
+@dataclass(slots=True)
+class Rewriter:
+    """Rewrites the dates of some columns, record by record, and counts them per slug."""
+
+    shape: Shape
+    columns: list[tuple[int, tuple[Form, ...], str]]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def rewrite(self, raw: bytes) -> bytes:
+        """Give a sound record with its dates rewritten."""
+        body, newline = split_newline(raw)
+        shape, between = self.shape, bytes([self.shape.delimiter])
+        if shape.quote >= 0 and shape.quote in body:
+            spans = read_record(body, 0, shape, final=True).fields
+            fields = [body[start:end] for start, end in spans]
+            cells = [cell(body, span, shape) for span in spans]
+        else:
+            fields = cells = body.split(between)
+        changed = False
+        for place, forms, slug in self.columns:
+            if place >= len(cells):
+                continue
+            for form in forms:
+                if iso := form.read(cells[place]):
+                    if iso.encode() != cells[place]:
+                        fields = list(fields)
+                        fields[place] = iso.encode()
+                        self.counts[slug] += 1
+                        changed = True
+                    break
+        return between.join(fields) + newline if changed else raw
+
+
+def place_of(reading: Reading, name: str) -> int | None:
+    """Give the 1-based place of a column by the kind's name, or by its name in the header, or by its number."""
+    inspection = reading.inspection
+    if name in inspection.mapping:
+        return inspection.mapping[name]
+    if name in inspection.header:
+        return inspection.header.index(name) + 1
+    return int(name) if name.isdecimal() and 0 < int(name) <= len(inspection.header) else None
+
+
+def make_rewriter(reading: Reading, layout: Layout, slugs: Collection[str]) -> Rewriter | None:
+    """Make what rewrites the columns named by the slugs; None where no column's form is beyond doubt."""
+    columns = []
+    for slug in sorted(slugs):
+        kind, _, name = slug.partition(":")
+        place = place_of(reading, name) if kind == "date-form" else None
+        if place is None or reading.con is None or reading.rows_sql is None:
+            continue
+        found = find_forms(reading.con, reading.rows_sql, place)
+        if found.forms:
+            columns.append((place - 1, found.forms, slug))
+    return Rewriter(layout.shape, columns) if columns else None
