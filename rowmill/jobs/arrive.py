@@ -11,6 +11,7 @@ import structlog
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from rowmill.contracts import Kind
 from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, StateError, StorageFault
 from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
 from rowmill.models import Job, Precheck, SessionState, Upload, UploadSession, UploadState
@@ -80,7 +81,8 @@ def give_back_inspections() -> None:
 def judge_claimed(upload: Upload) -> None:
     """Inspect an upload that this caller holds; when it is sound, start the job it was sent for."""
     try:
-        upload = get_kind(upload.kind).judge(upload, inspect_upload)
+        kind = get_kind(upload.kind) if upload.kind else Kind()  # a mended copy of what was prechecked without one
+        upload = kind.judge(upload, inspect_upload)
     except LostLease:
         return
     except FileNotFoundError:
