@@ -142,7 +142,7 @@ class Inspection:
     `header` are the header cells as written; `mapping` is kind column -> 1-based position in the file.
     `rejected_rows` counts rows with at least one bad cell of severity error. `sheet` is the name of a workbook's sheet
     that was read; its `dialect` is None, and a line is a row of that sheet. `causes` sum the findings up. `damage` is
-    the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error.
+    the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error, "E" mostly errors.
     """
 
     verdict: Literal["sound", "unsound"]

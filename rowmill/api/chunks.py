@@ -28,7 +28,7 @@ from rowmill.api.chunk_shapes import (
 from rowmill.api.problems import problems
 from rowmill.api.receiving import OneChunkHandler, ReceivingView, need_one_file
 from rowmill.api.shapes import describe_one, describe_upload
-from rowmill.claims.intake import default_kind, read_intent
+from rowmill.claims.intake import read_purpose
 from rowmill.errors import Expired, InputError, NotFound, StateError
 from rowmill.jobs.arrive import await_verdict, complete_upload, is_held
 from rowmill.jobs.progress import read_progress
@@ -36,6 +36,7 @@ from rowmill.models import FindingRecord, Job, SessionDoor, SessionState, Upload
 from rowmill.uploads.bucket import here_parts, open_bucket_session
 from rowmill.uploads.chunks import here_chunks, plan_chunks, put_chunk
 from rowmill.uploads.places import original_key
+from rowmill.uploads.receive import is_for_precheck
 from rowmill.uploads.sessions import cancel_session, fetch_session, need_open, open_session
 
 VERDICT_SECONDS = 5.0  # so long a `complete` waits for the verdict; a larger file's is asked for by `progress`
@@ -74,11 +75,12 @@ class InitView(UploadDoorView):
         """Begin an upload, or go on with the one that was begun with the same words."""
         told = self.read(InitForm)
         self.caller.need_write()
-        size, kind = told["fileSize"], told.get("kind") or default_kind()
-        intent = read_intent(self.caller, kind, told)
+        size = told["fileSize"]
+        kind, intent = read_purpose(self.caller, told)
         words: dict[str, Any] = {
             "size_bytes": size,
-            "fingerprint": told.get("fingerprint", ""),
+            # A file that was begun for a job is not gone on with as a precheck of it.
+            "fingerprint": ("precheck " if is_for_precheck(intent) else "") + told.get("fingerprint", ""),
             "sha256": read_sha256(told),
             "intent": intent,
             "confirmed": told.get("confirmDuplicate", False),
@@ -222,11 +224,20 @@ def describe_completed(upload: Upload) -> dict[str, Any]:
         "status": "completed",
         "importStatus": import_status(upload, job),
         "jobId": str(job.public_id) if job else None,
+        "precheckId": find_precheck_id(upload),
         "sha256": upload.sha256,
         "upload": describe_upload(upload, records.count()),
         "findings": list(records.values(*FINDING_FIELDS)[:SHOWN_FINDINGS]),
         "job": describe_one(job) if job else None,
     }
+
+
+def find_precheck_id(upload: Upload) -> str | None:
+    """Give the precheck that a file was sent for, if it was."""
+    if not is_for_precheck(upload.intent):
+        return None
+    first = upload.prechecks.order_by("id").first()
+    return str(first.public_id) if first else None
 
 
 def import_status(upload: Upload, job: Job | None) -> str | None:

@@ -28,7 +28,7 @@ from rowmill.api.tus_headers import (
     read_length,
     read_metadata,
 )
-from rowmill.claims.intake import read_options
+from rowmill.claims.intake import read_options, read_purpose
 from rowmill.errors import InputError, NotFound
 from rowmill.models import SessionDoor, SessionState, UploadSession
 from rowmill.registry import KINDS
@@ -153,7 +153,8 @@ class TusDoorView(TusView):
             _LENGTH,
             _header("Upload-Defer-Length", description="1: the size is told later."),
             _header(
-                "Upload-Metadata", description="`key base64` with commas: filename, kind, sha256, the kind's options."
+                "Upload-Metadata",
+                description="`key base64` with commas: filename, kind, sha256, precheck, the kind's options.",
             ),
             _CHECKSUM,
         ],
@@ -189,6 +190,10 @@ class TusDoorView(TusView):
         told = read_metadata(metadata)
         self.caller.need_write()
         kind = told.get("kind") or ("contact_import" if "contact_import" in KINDS else "claim_status")
+        if told.get("precheck", "").lower() in YES:
+            kind, intent = read_purpose(self.caller, told)
+        else:
+            intent = read_options(self.caller, told)
         return open_appending(
             self.caller,
             kind,
@@ -196,7 +201,7 @@ class TusDoorView(TusView):
             length,
             fingerprint=told.get("fingerprint", ""),
             sha256=told.get("sha256", ""),
-            intent=read_options(self.caller, told),
+            intent=intent,
             confirmed=told.get("confirm_duplicate", "").lower() in YES,
             metadata=metadata,
         )

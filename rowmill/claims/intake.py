@@ -13,8 +13,10 @@ from rowmill.errors import InputError
 from rowmill.jobs.submit import Taken, take_file
 from rowmill.models import PayerAccount, Practice
 from rowmill.orgs import Caller
+from rowmill.uploads.prechecks import precheck_intent, read_kind
 
 DEFAULT_PAYER = "UHC"
+YES = frozenset({"true", "1", "on", "yes"})
 
 
 def take_claims_file(
@@ -54,6 +56,17 @@ def read_intent(caller: Caller, kind: str, form: Mapping[str, Any]) -> dict[str,
             "Files of this kind are sent to a table of a submission: POST /submissions/{id}/upload.", code="bad_option"
         )
     return read_options(caller, form) if kind.startswith("claim_") else _sheet(form)
+
+
+def read_purpose(caller: Caller, form: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Read what a file is sent for, by a resumable door. Shape: (its kind, its intent). Raises: InputError bad_option.
+
+    With `precheck` it is for a precheck, and needs no kind.
+    """
+    if str(form.get("precheck") or "").lower() in YES:
+        return read_kind(form.get("kind")), precheck_intent(form)
+    kind = str(form.get("kind") or default_kind())
+    return kind, read_intent(caller, kind, form)
 
 
 def default_kind() -> str:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +31,7 @@ class SampleKind(StrEnum):
     """What `sample` makes."""
 
     claims = "claims"
+    cohort = "cohort"
 
 
 SheetOption = Annotated[
@@ -136,9 +137,9 @@ def sample(
     what: Annotated[SampleKind, typer.Argument(help="What to make.")],
     rows: Annotated[int, typer.Option(help="How many rows.", min=0)] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook.")] = Path(
-        "claims.csv"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write: .csv, or .xlsx for a workbook of claims.")
+    ] = None,
     book: Annotated[
         Path | None, typer.Option(help="Also write what the simulator shall answer and what must come of it.")
     ] = None,
@@ -147,22 +148,43 @@ def sample(
         typer.Option(help="Put one fault into the file, at a place drawn from the seed: " + ", ".join(KINDS) + "."),
     ] = None,
 ) -> None:
-    """Make a sample file of invented people. With `--book`, every row's result is known beforehand."""
+    """Make a sample file of invented people. With `--book`, every row's result is known beforehand.
+
+    A cohort is a lab table, and its patients beside it: some IDs of the table are damaged in known ways.
+    """
+    out = out or Path("claims.csv" if what is SampleKind.claims else "labs.csv")
     if damage is not None and damage not in KINDS:
         raise typer.BadParameter(f"There is no such damage. One of: {', '.join(KINDS)}.", param_hint="--damage")
     if damage is not None and (rows == 0 or out.suffix.lower() == ".xlsx"):
         raise typer.BadParameter("Damage is put into a CSV file with at least one row.", param_hint="--damage")
     from rowmill.claims.sample import make_claims
 
-    if out.suffix.lower() == ".xlsx":
+    if what is SampleKind.cohort:
+        words = _sample_cohort(rows, seed, out, book)
+    elif out.suffix.lower() == ".xlsx":
         with tempfile.TemporaryDirectory(prefix="rowmill-") as folder:
             plain = Path(folder) / "claims.csv"
-            counts = make_claims(rows, seed, plain, book)
+            words = _count_words(make_claims(rows, seed, plain, book))
             _write_workbook(plain, out)
     else:
-        counts = make_claims(rows, seed, out, book)
+        words = _count_words(make_claims(rows, seed, out, book))
     if damage is not None:
         line = put_damage(out, damage, seed)
         print(f"Line {line:,} of {out}: {KINDS[damage].title}.")
-    words = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
-    print(f"{rows:,} {what.value} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+    noun = "claims" if what is SampleKind.claims else "lab rows"
+    print(f"{rows:,} {noun} in {out}" + (f", book in {book}" if book else "") + (f" ({words})" if words else ""))
+
+
+def _count_words(counts: Mapping[str, int]) -> str:
+    """Say what there is of each."""
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items())
+
+
+def _sample_cohort(rows: int, seed: int, out: Path, book: Path | None) -> str:
+    """Make a lab table with its patients beside it, and say how many IDs were damaged in which way."""
+    from rowmill.cohorts.sample import make_cohort, patients_path
+
+    if out.suffix.lower() == ".xlsx":
+        raise typer.BadParameter("A cohort is written as CSV: give a name that ends in .csv.", param_hint="--out")
+    words = _count_words(make_cohort(rows, seed, out, book)) or "none"
+    return f"patients in {patients_path(out)}, damaged IDs: {words}"

@@ -14,14 +14,16 @@ from rowmill.tabular.load import Bad, number_rows
 from rowmill.tabular.reading import Reading
 
 STRETCHES = 200
-_LETTERS = np.frombuffer(b".we", np.uint8)
+_LETTERS = np.frombuffer(b".weE", np.uint8)
+_MOSTLY = 0.5
 _LEVEL = {"warning": 1, "error": 2}
 
 Ints = npt.NDArray[np.int64]
 
 
 def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
-    """Draw the file in equal stretches of its bytes: "." sound, "w" warnings only, "e" an error; "" where all is sound.
+    """Draw the file in equal stretches of its bytes: "." sound, "w" warnings only, "e" an error, "E" half of it or more
+    in error; "" where all is sound.
 
     Units: bytes of the text that was read (unpacked, decoded). A break of the structure is placed to the byte. Of a row
     with a bad cell, and of a finding that tells a line only, the bytes are not known: it is placed by its line's share of
@@ -31,28 +33,38 @@ def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
     inspection, ledger = reading.inspection, reading.ledger
     if ledger is None or not reading.text_bytes or not (inspection.findings or len(ledger.breaks)):
         return ""
-    strip = _Strip(np.zeros(stretches, np.uint8), reading.text_bytes, Lines(ledger, reading.text_bytes))
+    lines = Lines(ledger, reading.text_bytes)
+    strip = _Strip(np.zeros(stretches, np.uint8), reading.text_bytes, lines, np.zeros(stretches))
+    unlisted = _unlisted(reading.bad, inspection.findings)
     for severity, level in _LEVEL.items():
         strip.colour(*ledger.breaks.spans(severity), level)  # type: ignore[arg-type]
-        lines = np.array([f.line for f in inspection.findings if f.line and f.severity == severity], np.int64)
-        strip.colour_lines(lines, lines, level)
+        told = [f for f in inspection.findings if f.line and f.severity == severity]
+        lines_told = np.array([f.line for f in told], np.int64)
+        # What is among the breaks, or is counted with the rows below, is not counted twice.
+        alone = np.array(
+            [f.byte is None and not _labels(f) & {one.label for one in unlisted} for f in told], np.float64
+        )
+        strip.colour_lines(lines_told, lines_told, level, alone)
     if reading.con is not None and reading.rows_sql is not None:
-        _colour_rows(strip, reading, ledger, _unlisted(reading.bad, inspection.findings))
+        _colour_rows(strip, reading, ledger, unlisted)
     return strip.letters()
 
 
 @dataclass(slots=True)
 class _Strip:
-    """The map while it is drawn: the worst thing met in each stretch."""
+    """The map while it is drawn: the worst thing met in each stretch, and how many of its bytes are in error."""
 
     worst: npt.NDArray[np.uint8]
     total: int
     lines: Lines
+    in_error: npt.NDArray[np.float64]
 
-    def colour(self, starts: Ints, ends: Ints, level: int) -> None:
-        """Colour the stretches that bytes [start, end) touch."""
+    def colour(self, starts: Ints, ends: Ints, level: int, share: npt.NDArray[np.float64] | None = None) -> None:
+        """Colour the stretches that bytes [start, end) touch. `share` is how much of each is meant, all of it if None."""
         if not len(starts):
             return
+        if level == _LEVEL["error"]:
+            self._count_errors(starts, ends, np.ones(len(starts)) if share is None else share)
         count = len(self.worst)
         first = np.clip(starts, 0, self.total - 1) * count // self.total
         last = np.clip(np.maximum(ends, starts + 1) - 1, 0, self.total - 1) * count // self.total
@@ -60,13 +72,27 @@ class _Strip:
         touched = np.cumsum(change)[:count] > 0
         np.maximum(self.worst, level * touched.astype(np.uint8), out=self.worst)
 
-    def colour_lines(self, first: Ints, last: Ints, level: int) -> None:
+    def _count_errors(self, starts: Ints, ends: Ints, share: npt.NDArray[np.float64]) -> None:
+        """Add to each stretch the bytes of it that are in error."""
+        order = np.argsort(starts, kind="stable")
+        starts, ends, share = starts[order], ends[order], share[order]
+        starts = np.maximum(starts, np.concatenate(([0], np.maximum.accumulate(ends)[:-1])))
+        ends = np.maximum(starts, ends)
+        bytes_each = (ends - starts) * share
+        through = np.cumsum(bytes_each)
+        places = np.column_stack((starts, ends)).ravel()
+        sums = np.column_stack((through - bytes_each, through)).ravel()
+        edges = np.linspace(0, self.total, len(self.worst) + 1)
+        self.in_error += np.diff(np.interp(edges, places, sums))
+
+    def colour_lines(self, first: Ints, last: Ints, level: int, share: npt.NDArray[np.float64] | None = None) -> None:
         """Colour the stretches of physical lines first..last."""
         if len(first):
-            self.colour(self.lines.begin(first), self.lines.begin(last + 1), level)
+            self.colour(self.lines.begin(first), self.lines.begin(last + 1), level, share)
 
     def letters(self) -> str:
         """Give the map, "" where nothing is coloured."""
+        self.worst[(self.worst == 2) & (self.in_error >= _MOSTLY * self.total / len(self.worst))] = 3
         return _LETTERS[self.worst].tobytes().decode() if self.worst.any() else ""
 
 
@@ -94,8 +120,13 @@ def _unlisted(bad: Sequence[Bad], findings: Iterable[Finding]) -> list[Bad]:
     labels: set[str] = set()
     for finding in findings:
         if finding.count > 1:
-            labels |= {f"{finding.code}:{finding.column_name or ''}", f"{finding.code}:{finding.column}"}
+            labels |= _labels(finding)
     return [one for one in bad if one.label in labels]
+
+
+def _labels(finding: Finding) -> set[str]:
+    """Give the labels that the condition behind a finding may have."""
+    return {f"{finding.code}:{finding.column_name or ''}", f"{finding.code}:{finding.column}"}
 
 
 def _colour_rows(strip: _Strip, reading: Reading, ledger: Ledger, bad: Sequence[Bad]) -> None:
@@ -106,11 +137,12 @@ def _colour_rows(strip: _Strip, reading: Reading, ledger: Ledger, bad: Sequence[
     rejects = " OR ".join(f"({one.met_by('n')})" for one in bad if one.rejects) or "false"
     anything = " OR ".join(f"({one.met_by('n')})" for one in bad)
     found = reading.con.execute(
-        f"SELECT (n - 1) // {block} AS block, min(n), max(n), bool_or({rejects}) FROM {number_rows(reading.rows_sql)}"
+        f"SELECT (n - 1) // {block} AS block, min(n), max(n), count_if({rejects}) FROM {number_rows(reading.rows_sql)}"
         f" WHERE {anything} GROUP BY block"
     ).fetchall()
     for rejected, level in ((False, 1), (True, 2)):
-        spans = [(first, last) for _, first, last, worst in found if worst is rejected]
-        first = np.array([line for line, _ in ledger.places([a for a, _ in spans])], np.int64)
-        last = np.array([line for line, _ in ledger.places([b for _, b in spans])], np.int64)
-        strip.colour_lines(first, last, level)
+        spans = [(first, last, count) for _, first, last, count in found if bool(count) is rejected]
+        first = np.array([line for line, _ in ledger.places([a for a, _, _ in spans])], np.int64)
+        last = np.array([line for line, _ in ledger.places([b for _, b, _ in spans])], np.int64)
+        share = np.array([count / (b - a + 1) for a, b, count in spans])
+        strip.colour_lines(first, last, level, share)

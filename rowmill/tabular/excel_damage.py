@@ -107,7 +107,7 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
     names = reading.inspection.header
     columns = [_Column(i, words_of(name)) for i, name in enumerate(names, 1)]
     _learn(con, source, columns)
-    suspicions = _suspect(con, source, columns, ledger.rows)
+    suspicions = _suspect(con, source, columns)
     suspected = _weigh(con, source, suspicions) if suspicions else []
     if not suspected:
         return []
@@ -149,7 +149,7 @@ def _learn(con: Any, source: str, columns: Sequence[_Column]) -> None:
 # ------------------------------------------------------------------------------------------------ what to look for
 
 
-def _suspect(con: Any, source: str, columns: Sequence[_Column], rows: int) -> list[_Suspicion]:
+def _suspect(con: Any, source: str, columns: Sequence[_Column]) -> list[_Suspicion]:
     """Scan all cells for what may be damage, and give what is to be looked at more closely."""
     looks = [look for column in columns for look in _looks(column)]
     shown = ", ".join(f"count_if({sql.format(c=column.cell)})" for column, _, sql in looks)
@@ -165,9 +165,7 @@ def _suspect(con: Any, source: str, columns: Sequence[_Column], rows: int) -> li
         if counts[column.place, "odd"]:
             suspicions += _odd_cells(column)
         short, kept = counts.get((column.place, "short"), 0), counts.get((column.place, "kept"), 0)
-        share = short / rows / max(0.05, column.filled / min(rows, _SAMPLE_ROWS))
-        by_chance = is_identifier(column.words) and 0.02 < share < 0.5
-        if short and (column.known_width or kept > 1 or by_chance):
+        if short and (column.known_width or kept > 1):
             suspicions.append(_lost_zeros(column, columns))
     return suspicions
 
@@ -238,11 +236,9 @@ def _lost_zeros(column: _Column, columns: Sequence[_Column]) -> _Suspicion:
         ("digits", _DIGITS),
         ("full", f"CASE WHEN strlen({{c}}) = {width} THEN {_DIGITS} ELSE false END"),
         ("zero_led", _ZERO_LED.replace("{width}", str(width))),
-        ("next", _SHORT.replace("{below}", str(width - 1)).replace("BETWEEN 1", f"BETWEEN {width - 1}")),
         ("longer", f"strlen({{c}}) > {width}"),
         ("lettered", "regexp_matches({c}, '[A-Za-z]')"),
     ]
-    counts += [(f"lead{d}", f"prefix({{c}}, '{d}') AND strlen({{c}}) = {width}") for d in range(1, 10)]
     return _Suspicion("excel-lost-zeros", replace(column, width=width), short, _judge_zeros, tuple(counts))
 
 
@@ -317,7 +313,10 @@ def _judge_rounded(column: _Column, counts: dict[str, int]) -> dict[str, int] | 
 
 
 def _judge_zeros(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
-    """Beside numbers that keep their zeros; in a column known to have so many digits; or in one of chance IDs."""
+    """Beside numbers that keep their zeros, or in a column known to have so many digits.
+
+    IDs of which none keeps a zero look like any whole numbers of differing length: to warn of them would be a guess.
+    """
     filled, short, full = counts["filled"], counts["damaged"], counts["full"]
     words = {"width": column.width, "filled": filled}
     if column.known_width:
@@ -327,18 +326,4 @@ def _judge_zeros(column: _Column, counts: dict[str, int]) -> dict[str, int] | No
     if counts["digits"] < filled or counts["longer"]:
         return None
     kept = counts["zero_led"]
-    if kept >= 2 and 5 * full >= 4 * filled and 10 * kept >= kept + short:
-        return words
-    return words if not kept and _is_chance(column, counts) else None
-
-
-def _is_chance(column: _Column, counts: dict[str, int]) -> bool:
-    """Tell IDs drawn by chance, a tenth of which would begin with a zero, from numbers that were counted up."""
-    filled, short, full = counts["filled"], counts["damaged"], counts["full"]
-    if not is_identifier(column.words) or column.width < 6 or filled < 20 or filled * 50 > 10**column.width:
-        return False
-    slack: float = 3 * (0.09 * filled) ** 0.5 + 1
-    if abs(short - 0.1 * filled) > slack or 10 * counts["next"] < 7 * short:
-        return False
-    leads = [counts[f"lead{digit}"] for digit in range(1, 10)]
-    return sum(lead > 0 for lead in leads) >= 6 and 3 * max(leads) <= full
+    return words if kept >= 2 and 5 * full >= 4 * filled and 10 * kept >= kept + short else None

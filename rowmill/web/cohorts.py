@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from rowmill import audit
 from rowmill.cohorts.files import DATABASE, hold_file, read_unknown
+from rowmill.cohorts.intake import MENDABLE, most_bytes
 from rowmill.cohorts.intake import mend_table as start_mend
-from rowmill.cohorts.intake import most_bytes
 from rowmill.cohorts.status import count_files, find_warning, is_working, list_causes, list_stages
 from rowmill.cohorts.submissions import (
     add_table,
@@ -120,7 +120,8 @@ def live_context(request: MemberRequest, table: SubmissionTable) -> dict[str, An
         "stages": list_stages(table),
         "causes": causes,
         "mendable": [line for line in causes if line.mendable] if unknown else [],
-        "unknown": unknown[:SHOWN_UNKNOWN],
+        # What no mend clears comes first: a person has to find out what these are.
+        "unknown": sorted(unknown, key=lambda one: one.cause in MENDABLE)[:SHOWN_UNKNOWN],
         "warning": find_warning(table),
         "max_bytes": most_bytes(),
         "may_send": table.is_patient_table or _has_patients(table.submission),

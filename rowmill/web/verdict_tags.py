@@ -16,8 +16,8 @@ from rowmill.web.tags import plural
 
 register = template.Library()
 
-HEALTH = {".": "ok", "w": "warning", "e": "error"}
-HEALTH_WORDS = {"ok": "sound", "warning": "with warnings", "error": "with errors"}
+HEALTH = {".": "ok", "w": "warning", "e": "error", "E": "broken"}
+HEALTH_WORDS = {"ok": "sound", "warning": "with warnings", "error": "with errors", "broken": "mostly errors"}
 UPLOAD_WORDS = {
     "RECEIVING": "coming in",
     "CHECKING": "being checked",
@@ -144,7 +144,7 @@ def _run_words(start: int, length: int, count: int, health: str) -> str:
 
 def _map_words(damage: str) -> str:
     """Say the whole map in a sentence."""
-    errors, warnings = damage.count("e"), damage.count("w")
+    errors, warnings = damage.lower().count("e"), damage.count("w")
     count = len(damage)
     first = next((i for i, letter in enumerate(damage) if letter != "."), 0)
     told = [plural(errors, "stretch").replace("stretchs", "stretches") + " with errors"] if errors else []

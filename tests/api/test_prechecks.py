@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -110,3 +112,30 @@ def test_a_plain_form_leads_to_the_page(people) -> None:
     refused = client.post(DOOR, {}, **html)
     assert (refused.status_code, refused["Location"]) == (303, "/precheck-validation")
     assert "There is no file" in client.get("/precheck-validation").content.decode()
+
+
+def test_a_file_in_chunks_is_prechecked_and_starts_no_job(alice, monkeypatch) -> None:
+    monkeypatch.setattr("rowmill.api.chunks.VERDICT_SECONDS", 0.0)
+    told = {"fileName": "table.csv", "fileSize": len(BROKEN), "totalChunks": 1, "precheck": True}
+    session = alice.post("/api/upload/init/", told, format="json")
+    assert session.status_code == 200, session.content
+    upload_id = session.json()["uploadId"]
+    chunk = {"uploadId": upload_id, "chunkIndex": 0, "chunk": SimpleUploadedFile("chunk", BROKEN)}
+    assert alice.post("/api/upload/chunk/", chunk).status_code == 200
+    done = alice.post("/api/upload/complete/", {"uploadId": upload_id}, format="json").json()
+    assert (done["importStatus"], done["jobId"]) == ("CHECKING", None)
+    assert precheck_due() is True
+    told = alice.get(f"/precheck-validation/api/{done['precheckId']}/status").json()
+    assert (told["status"], told["validation"]["verdict"], told["metadata"]["kind"]) == ("COMPLETED", "unsound", "")
+
+
+def test_a_file_by_tus_is_prechecked(alice) -> None:
+    metadata = f"filename {b64encode(b'table.csv').decode()},precheck {b64encode(b'true').decode()}"
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(BROKEN)), "Upload-Metadata": metadata}
+    made = alice.generic(
+        "POST", "/api/v1/uploads/tus/", BROKEN, content_type="application/offset+octet-stream", headers=headers
+    )
+    assert made.status_code == 201, made.content
+    assert precheck_due() is True
+    precheck = Precheck.objects.get()
+    assert (precheck.status, precheck.upload.kind, precheck.upload.state) == ("COMPLETED", "", "REJECTED")

@@ -12,8 +12,10 @@ from rowmill.errors import InputError, NotAllowed, StateError
 from rowmill.jobs.arrive import inspect_due
 from rowmill.models import AuditEvent, SubmissionTable, TableState, UnknownIds, Upload, UploadState
 from rowmill.orgs import find_caller
+from rowmill.uploads.mending import mend_upload
 from rowmill.uploads.places import folder_key, get_storage
 from rowmill.uploads.purge import purge_upload
+from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from tests.cohorts.conftest import BROKEN, DAMAGED, LABS, PATIENTS, stored
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +104,24 @@ def test_a_mended_copy_without_unknown_ids_is_accepted(send, alice):
     assert (labs.state, labs.id_count, labs.upload.parent) == (TableState.READY, 2, original)
 
 
+def test_a_mended_copy_of_a_malformed_file_becomes_the_tables_file(send, alice):
+    send("patient", PATIENTS)
+    refused = send("labs", b"patient_id,v\n0001,1\n0002;2\n1047;3\n")
+    assert refused.code == "malformed"
+    copy = mend_upload(alice, refused.upload, ["delimiter"])
+    assert inspect_due()
+    labs = fetch_table(alice, refused.submission.public_id, "labs")
+    assert (labs.state, labs.id_count, labs.upload) == (TableState.READY, 3, copy)
+
+
+def test_a_file_of_the_kind_that_is_no_tables_is_judged_as_any(alice):
+    upload = begin_upload(alice, "cohort_table", "x.csv")
+    finish_upload(upload, *receive_whole(upload, [LABS], 1 << 20), leased=False)
+    assert inspect_due()
+    upload.refresh_from_db()
+    assert (upload.state, stored(upload)) == (UploadState.READY, {"original", "table.parquet"})
+
+
 def test_a_new_file_replaces_the_old_one_only_when_it_is_accepted(send):
     send("patient", PATIENTS)
     first = send("labs", LABS)
@@ -113,6 +133,21 @@ def test_a_new_file_replaces_the_old_one_only_when_it_is_accepted(send):
     first.upload.refresh_from_db()
     assert first.upload.purged_at is not None
     assert stored(first.upload) == set()
+
+
+def test_a_patient_file_that_is_replaced_meanwhile_counts(send, monkeypatch):
+    send("patient", PATIENTS)
+    struck = []
+
+    def replace_patients(name: str) -> None:
+        if name == "table_kept" and not struck:
+            struck.append(name)
+            send("patient", b"patient_id\n0001\n")
+
+    monkeypatch.setattr("rowmill.cohorts.check.fault_point", replace_patients)
+    labs = send("labs", LABS)
+    assert (labs.state, labs.unknown_count, labs.accepted) == (TableState.REJECTED, 1, None)
+    assert stored(labs.upload) == {"original"}
 
 
 def test_nothing_is_taken_before_the_patient_file_nor_while_a_file_is_checked(send, alice):
@@ -167,6 +202,21 @@ def test_deleting_removes_every_byte_even_of_a_file_that_is_being_checked(send, 
         upload.refresh_from_db()
         assert upload.purged_at is not None
     assert not inspect_due()
+
+
+def test_a_table_that_is_deleted_while_its_database_is_made_leaves_nothing(send, alice, submission, monkeypatch):
+    send("patient", PATIENTS)
+    table = send("labs", LABS, check=False)
+
+    def delete(name: str) -> None:
+        if name == "table_kept":
+            delete_table(alice, fetch_table(alice, submission.public_id, "labs"))
+
+    monkeypatch.setattr("rowmill.cohorts.check.fault_point", delete)
+    assert inspect_due()
+    assert stored(table.upload) == set()
+    table.upload.refresh_from_db()
+    assert table.upload.state == UploadState.ABORTED
 
 
 def test_no_file_is_without_its_event(send, alice, submission):

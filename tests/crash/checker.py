@@ -212,7 +212,7 @@ def _uploads(database: Any, storage: Path, at_rest: bool, started: bool) -> Iter
             continue
         if at_rest and (upload["state"] == "ABORTED" or (has_job and not live)):
             yield f"bytes: upload {upload['id']} ({upload['state']}) is not purged"
-        wanted |= {f"{folder}/original"} | ({_table_key(upload, folder)} if upload["state"] == "READY" else set())
+        wanted |= {f"{folder}/original"} | _derived(database, upload, folder)
         yield from _bytes(upload, storage / folder / "original")
     if not started:
         return
@@ -225,6 +225,16 @@ def _scratch(data_dir: Path) -> Iterator[str]:
     """Nothing half-written is left on this machine."""
     left = [p for p in (data_dir / "scratch").rglob("*") if p.is_file()]
     yield from (f"orphan: {path.name} was left in scratch" for path in left)
+
+
+def _derived(database: Any, upload: Any, folder: str) -> set[str]:
+    """Give the keys of what was made of an upload: its columnar copy, or what a cohort's table says is in use."""
+    if upload["kind"] == "cohort_table":
+        sql = "SELECT files FROM rowmill_submissiontable WHERE accepted_id=?"
+        files = [row["files"] for row in database.execute(sql, (upload["id"],))]
+        told = [found if isinstance(found, dict) else json.loads(found) for found in files]
+        return {one["key"] for found in told for one in found.values()}
+    return {_table_key(upload, folder)} if upload["state"] == "READY" else set()
 
 
 def _table_key(upload: Any, folder: str) -> str:

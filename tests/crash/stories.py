@@ -49,6 +49,7 @@ from rowmill.uploads.mending import mend_upload
 from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.sessions import cancel_session, open_session
+from tests.crash.cohort_story import prepare_cohort, tell_cohort
 from tests.probe import Probe
 
 registry.extend({"probe": "tests.probe.Probe"}, {}, {})
@@ -75,6 +76,8 @@ def prepare(story: str) -> None:
     if story == "mended":
         upload = begin_upload(caller, "probe", "broken.csv", {"mark": 1})
         inspect_upload(finish_upload(upload, *receive_whole(upload, [BLOCK], 1 << 20)))
+    elif story == "cohort":
+        prepare_cohort(caller)
     elif story not in ("intake", "refused", "chunked"):
         upload = begin_upload(caller, "probe", "probe.csv")
         inspect_upload(
@@ -219,6 +222,12 @@ def mended() -> None:
     assert AuditEvent.objects.filter(verb="upload.mended").count() == 1
 
 
+def cohort() -> None:
+    """A table of a cohort is refused for lost IDs, mended and kept."""
+    restart()
+    tell_cohort(caller())
+
+
 def work() -> None:
     """The runner with its threads, until the job has ended."""
     Probe.reset()
@@ -319,6 +328,7 @@ STORIES: dict[str, Callable[[], None]] = {
     "chunked": chunked,
     "refused": refused,
     "mended": mended,
+    "cohort": cohort,
     "work": work,
     "stop": stop,
     "poison": poison,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
-STORIES = ("intake", "chunked", "work", "steer", "poison", "refused", "mended", "stop")
+STORIES = ("intake", "chunked", "cohort", "work", "steer", "poison", "refused", "mended", "stop")
 CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("intake", "purged_first"))
 DATABASES = ("sqlite", "postgres")
 RUNS: tuple[tuple[str, ...], ...] = tuple(

@@ -50,9 +50,21 @@ def test_a_warning_is_another_letter_and_an_error_covers_it(tmp_path: Path):
     assert found == "w..e.....w"
 
 
+def test_a_stretch_mostly_in_error_is_told_from_one_with_some(tmp_path: Path):
+    odd = [(line, "123456789\n") for line in (12, 13, 14, 15, *range(31, 36), *range(41, 51))]
+    assert draw(tmp_path, table(*odd)) == ".e.EE....."
+
+
+def test_bad_cells_are_counted_once(tmp_path: Path):
+    rows = ["1234,5678\n"] * 999
+    for place in range(299, 899, 3):
+        rows[place] = "    ,5678\n"
+    assert draw(tmp_path, "name,none\n" + "".join(rows), columns=COLUMNS) == "...eeeeee."
+
+
 def test_a_row_longer_than_a_stretch_is_drawn_on_all_of_them(tmp_path: Path):
     text = "aaaa,bbbb\n" + "1234,5678\n" * 9 + "x" * 499 + "\n" + "1234,5678\n" * 40
-    assert draw(tmp_path, text) == ".eeeee...."
+    assert draw(tmp_path, text) == ".EEEEE...."
 
 
 def test_a_finding_of_the_header_is_at_the_beginning(tmp_path: Path):
@@ -68,12 +80,12 @@ def test_bad_cells_beyond_those_that_are_listed(tmp_path: Path):
     rows = ["1234,5678\n"] * 999
     for place in [*range(299, 399), *range(699, 799)]:
         rows[place] = "    ,5678\n"
-    assert draw(tmp_path, "name,none\n" + "".join(rows), columns=COLUMNS) == "...e...e.."
+    assert draw(tmp_path, "name,none\n" + "".join(rows), columns=COLUMNS) == "...E...E.."
 
 
 def test_every_row_bad(tmp_path: Path):
-    assert draw(tmp_path, "name,none\n" + "    ,5678\n" * 999, columns=COLUMNS) == "e" * 10
-    assert draw(tmp_path, table()[:500] + "1234 5678\n" * 50) == "....." + "e" * 5
+    assert draw(tmp_path, "name,none\n" + "    ,5678\n" * 999, columns=COLUMNS) == "E" * 10
+    assert draw(tmp_path, table()[:500] + "1234 5678\n" * 50) == "....." + "E" * 5
 
 
 def test_cells_that_break_a_type_are_drawn_where_they_are_told(tmp_path: Path):
@@ -107,5 +119,5 @@ def test_the_stretch_of_any_broken_row_is_red(tmp_path: Path, seed: int):
     found = draw(tmp_path, data, stretches)
     assert len(found) == stretches
     start = sum(len(line) for line in lines[:place])
-    assert found[start * stretches // len(data)] == "e"
+    assert found[start * stretches // len(data)] in "eE"
     assert set(found[: start * stretches // len(data)]) <= {"."}
