@@ -115,7 +115,15 @@ def test_mends_stand_in_the_houses_order_each_once():
         "date-form:b",
         "without-broken-rows",
     ]
-    for wrong in ([], ["nonsense"], ["date-form"], ["encoding:a"], ["date-form:a"] * 501):
+    for wrong in (
+        [],
+        ["nonsense"],
+        ["date-form"],
+        ["encoding:a"],
+        ["date-form:a"] * 501,
+        ["header:a\0"],
+        ["header:" + "a" * 400],
+    ):
         with pytest.raises(InputError) as failed:
             order_mends(wrong)
         assert failed.value.code == "bad_mend"
