@@ -18,7 +18,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.fast_path import READERS, make_file, run
+from fast_path import READERS, make_file, run
+
 from rowmill.contracts import Column
 from rowmill.registry import get_check
 from rowmill.tabular import child
