@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rowmill.tabular.utf8 import find_bad_bytes
+from rowmill.tabular.utf8 import cut_character, find_bad_bytes
 
 Ints = npt.NDArray[np.int64]
 _BLOCK = 1 << 18
@@ -102,9 +102,12 @@ def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
 
     The second word says whether two encodings are mixed: UTF-8 on some lines, other bytes on several.
     """
-    tally = _Tally()
+    tally, held = _Tally(), b""
     for block in blocks:
-        tally.add(block)
+        whole = held + block
+        held = cut_character(whole)  # a character that the block's end cuts is no stray
+        tally.add(whole[: len(whole) - len(held)])
+    tally.add(held)
     return tally.verdict(), tally.sequences > 0 and len(tally.lines) > 1
 
 
