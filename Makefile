@@ -45,7 +45,7 @@ test-fast: $(DEV_STAMP)  ## The fast tests
 	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
 
 # What runs on Postgres as well: all that touches the database in a way of its own.
-ON_POSTGRES := tests/postgres tests/monitor tests/jobs tests/merging tests/contacts tests/uploads tests/claims tests/api tests/web \
+ON_POSTGRES := tests/postgres tests/monitor tests/jobs tests/merging tests/contacts tests/uploads tests/claims tests/cohorts tests/api tests/web \
   tests/test_isolation.py tests/test_phi.py tests/test_admin.py tests/test_audit.py tests/test_orgs.py tests/crash/test_races.py
 
 test-postgres: $(DEV_STAMP) system  ## What touches the database, on a private Postgres
@@ -90,7 +90,7 @@ check: $(DEV_STAMP)  ## Lint, format, types, layers, migrations: all that CI doe
 format: $(DEV_STAMP)  ## Format and mend what can be mended
 	@.venv/bin/ruff check -q --fix . ; .venv/bin/ruff format -q .
 
-bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-engine (ROWS=), bench-fan-out, bench-flat, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate, bench-upload (MB=), bench-tus (MB=), bench-contacts (ROWS=)
+bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-precheck (MB=), bench-checks (ROWS=), bench-ids (ROWS=), bench-engine (ROWS=), bench-fan-out, bench-flat, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate, bench-upload (MB=), bench-tus (MB=), bench-contacts (ROWS=)
 	@.venv/bin/python bench/$(subst -,_,$*).py $(if $(ROWS),--rows $(ROWS)) $(if $(MB),--mb $(MB)) $(if $(RUNS),--runs $(RUNS))
 
 fuzz: $(DEV_STAMP)  ## Fuzz the reading of tables for SECONDS=60, led by coverage (installs Atheris into .venv the first time)

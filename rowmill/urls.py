@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from rowmill.admin import site
+from rowmill.api.base import NoSuchAddress
 from rowmill.api.prechecks import PrecheckStatusView, PrecheckUploadView
 from rowmill.api.submissions import SubmissionUploadView, TableMendView, TableStatusView, UnknownIdsView
 from rowmill.web.health import health, ready
@@ -22,6 +23,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "submissions/<uuid:submission_id>/<slug:table_name>/unknown-ids", UnknownIdsView.as_view(), name="unknown-ids"
     ),
     path("submissions/<uuid:submission_id>/<slug:table_name>/mend-ids", TableMendView.as_view(), name="api-table-mend"),
+    # What is asked of them under no such ID gets a problem as JSON, not a page.
+    re_path(r"^precheck-validation/api/", NoSuchAddress.as_view(), name="no-such-precheck"),
+    re_path(r"^submissions/[^/]*/upload$", NoSuchAddress.as_view(), name="no-such-submission"),
+    re_path(r"^submissions/[^/]*/[^/]*/status$", NoSuchAddress.as_view(), name="no-such-table-status"),
+    re_path(r"^submissions/[^/]*/[^/]*/unknown-ids$", NoSuchAddress.as_view(), name="no-such-table-ids"),
+    re_path(r"^submissions/[^/]*/[^/]*/mend-ids$", NoSuchAddress.as_view(), name="no-such-table-mend"),
     path("accounts/", include("rowmill.web.account_urls")),
     path("admin/", site.urls),
     path("", include("rowmill.web.urls")),

@@ -25,6 +25,8 @@ from django.urls import URLResolver, get_resolver
 from django.urls.converters import IntConverter, UUIDConverter
 
 from rowmill.claims.intake import take_claims_file
+from rowmill.cohorts.files import keep_unknown
+from rowmill.cohorts.submissions import create_cohort, create_submission
 from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, Precheck, User
 from rowmill.orgs import find_caller, make_token
 from rowmill.uploads.chunks import put_chunk
@@ -138,7 +140,11 @@ def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     jobs = [real, make_job(acme, alice, f"{CANARY}.csv", state="CANCELLED")]
     refused = make_upload(acme, alice, f"{CANARY}.csv", state="REJECTED", findings=1)
     precheck = Precheck.objects.create(org=acme, upload=refused, metadata={"file_name": f"{CANARY}.csv"})
-    things = [*jobs, real.upload, refused, precheck, practice, account, invitation, acme]
+    heart, empty = (create_cohort(find_caller(alice), f"{CANARY} {word}") for word in ("heart", "empty"))
+    spring = create_submission(find_caller(alice), heart, f"{CANARY} spring")
+    keep_unknown(refused, [{"id": CANARY, "rows": 1, "row": 1, "line": 2, "cause": "case", "known": CANARY}])
+    spring.tables.update(upload=refused, state="REJECTED", code="unknown_ids", unknown_count=1, causes={"case": 1})
+    things = [*jobs, real.upload, refused, precheck, heart, empty, spring, practice, account, invitation, acme]
     ids = [str(thing.public_id) for thing in things]
     session = open_session(
         find_caller(alice), "claim_status", f"{CANARY}.csv", door="chunks", size_bytes=5, chunk_count=1, intent=None
@@ -285,6 +291,18 @@ def test_auditor_changes_nothing(world: list[Address], people: People) -> None:
     assert everything_of(people.acme) == before
 
 
+def test_looking_changes_nothing(world: list[Address], people: People) -> None:
+    before = everything_of(people.acme)
+    alice, seen = Browser(people.alice), 0
+    for address, method in product(world, ("GET", "HEAD", "OPTIONS")):
+        if OWN.match(address.route):
+            continue
+        for path in address.paths:
+            seen += CANARY.encode() in read(call(alice, method, path))
+    assert seen >= 10
+    assert everything_of(people.acme) == before
+
+
 def test_stranger_gets_nowhere(world: list[Address], people: People) -> None:
     before = everything_of(people.acme)
     nobody, wrong = Browser(), []
@@ -322,5 +340,14 @@ def test_admin_changes_things_by_the_same_calls(world: list[Address], people: Pe
         ("POST", "api/upload/init/"),
         ("POST", "api/upload/complete/"),
         ("POST", "precheck-validation/upload"),
+        ("POST", "uploads/<uuid:public_id>/mend"),
+        ("POST", "api/v1/uploads/<uuid:upload_id>/mend/"),
+        ("POST", "cohorts/"),
+        ("POST", "cohorts/<uuid:public_id>/"),
+        ("POST", "cohorts/<uuid:public_id>/delete"),
+        ("POST", "submissions/<uuid:submission_id>/upload"),
+        ("POST", "submissions/<uuid:public_id>/delete"),
+        ("POST", "submissions/<uuid:public_id>/<slug:table_name>/delete"),
+        ("POST", "submissions/<uuid:public_id>/<slug:table_name>/mend"),
     } <= changed
     assert Job.objects.filter(org=people.acme).count() == 2

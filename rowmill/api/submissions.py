@@ -167,6 +167,7 @@ class SubmissionUploadView(ReceivingView):
     """The door for a table's file, at the agreed address: it takes the API's tokens and a browser's session."""
 
     handler_class = TableHandler
+    table_name = ""  # once it is known that there is such a table
 
     def post(self, request: Request, submission_id: str) -> Response:
         """Take a file for a table; a worker checks it. 202 with the table's state, which `status` tells from then on."""
@@ -176,6 +177,7 @@ class SubmissionUploadView(ReceivingView):
         if not name:
             raise InputError("Say which table the file is for, as the field `table`.", code="bad_input", field="table")
         table = fetch_table(self.caller, str(submission_id), name)
+        self.table_name = table.name
         file = need_one_file(self.handler, request.FILES)
         table = take_table_file(self.caller, table, file.name or "", file.chunks())
         address = reverse("table-status", args=[table.submission.public_id, table.name])
@@ -186,12 +188,11 @@ class SubmissionUploadView(ReceivingView):
         final = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
         headers = request.headers
         plain = "text/html" in headers.get("Accept", "") and not {"Authorization", "HX-Request"} & set(headers)
-        name = str(request.data.get("table") or "") if plain and isinstance(request.data, Mapping) else ""
-        if not name or final.status_code in (401, 403, 404):
+        if not (plain and self.table_name) or final.status_code in (401, 403, 404):
             return final
         if final.status_code != status.HTTP_202_ACCEPTED:
             messages.error(request._request, str(final.data.get("detail", "")))
-        address = reverse("table", args=[kwargs["submission_id"], name])
+        address = reverse("table", args=[kwargs["submission_id"], self.table_name])
         return cast(Response, HttpResponseRedirect(address, status=303))
 
 

@@ -27,6 +27,8 @@ MOST_PATTERN = 500
 MOST_VALUES = 1000
 MOST_SLUG = 60
 MOST_SAID = 120
+# What DuckDB's trim takes off: every sign of Unicode's category Zs.
+BLANKS = " \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _WHOLE_DIGITS, _DECIMALS = 18, 6
 _SEPARATORS = {".": "dots", "/": "slashes", "-": "dashes", "": "compact"}
 _DIGITS = {"%Y": "\\d{4}", "%m": "\\d{1,2}", "%d": "\\d{1,2}"}
@@ -248,7 +250,7 @@ def one_of(values: Sequence[str], *, any_case: bool = False) -> Check:
     wanted = tuple(dict.fromkeys(values))
     if not wanted or len(wanted) > MOST_VALUES or isinstance(values, str):
         raise InputError(f"A list of values needs 1 to {MOST_VALUES} of them.")
-    if any(value != value.strip(" ") or not value.strip() for value in wanted):
+    if any(value != value.strip(BLANKS) or not value.strip() for value in wanted):
         raise InputError("A value of a list is blank or has blanks around it; cells are compared without.")
     said = ", ".join(wanted)
     cell, listed = CELL, ", ".join(map(quote_value, wanted))

@@ -90,10 +90,10 @@ def check_table_file(upload: Upload, usual: Callable[[Upload], Upload]) -> Uploa
             return refuse_unread(upload, wrong)
         while not _check_once(upload, table, scratch):  # the patient file was replaced meanwhile
             remove_derived(upload)
-    except LostLease:
+    except (LostLease, SubmissionTable.DoesNotExist) as lost:  # the latter where the whole submission is gone
         if Upload.objects.filter(pk=upload.pk, purged_at__isnull=False).exists():
             remove_derived(upload)  # deleted while it was checked: what was made since then goes too
-        raise
+        raise LostLease("The table of this file was deleted, or another took it over.") from lost
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     upload.refresh_from_db()

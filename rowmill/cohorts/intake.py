@@ -11,11 +11,12 @@ from django.db import transaction
 
 from rowmill import audit
 from rowmill.doorbell import INTERACTIVE, ring
-from rowmill.errors import InputError, StateError
+from rowmill.errors import InputError, OutOfSpace, StateError, StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import WORKING_STATES, SubmissionTable, TableState, Upload
 from rowmill.orgs import Caller
 from rowmill.uploads.mending import mended_name
+from rowmill.uploads.places import publish_original
 from rowmill.uploads.receive import abandon_upload, begin_upload, clean_name, finish_upload, receive_whole
 
 log = structlog.get_logger("rowmill.cohorts")
@@ -60,16 +61,22 @@ def _has_patients(table: SubmissionTable) -> bool:
 def take_table_file(caller: Caller, table: SubmissionTable, name: str, chunks: Iterable[bytes]) -> SubmissionTable:
     """Take a whole file for a table and have a worker check it; the file in use stays in use until the new one is accepted.
 
-    Raises: NotAllowed; StateError in_progress, no_patient_file; InputError too_large, empty_file; OutOfSpace.
+    Raises: NotAllowed; StateError in_progress, no_patient_file; InputError too_large, empty_file; OutOfSpace,
+    StorageFault.
     """
     caller.need_write()
     need_takable(table)
     upload = begin_upload(caller, KIND, name)
     _begin(caller, table, upload)
     size, sha256 = receive_whole(upload, chunks, most_bytes())
-    with transaction.atomic():
-        finish_upload(upload, size, sha256, leased=False)
-        _advance(table, upload, TableState.CONVERTING)
+    try:
+        publish_original(upload)  # whichever machine checks it finds it there
+        with transaction.atomic():
+            finish_upload(upload, size, sha256, leased=False)
+            _advance(table, upload, TableState.CONVERTING)
+    except (StorageFault, OutOfSpace, StateError):
+        abandon_upload(upload)
+        raise
     fault_point("table_taken")
     ring(INTERACTIVE)
     table.refresh_from_db()

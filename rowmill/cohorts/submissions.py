@@ -137,18 +137,28 @@ def delete_table(caller: Caller, table: SubmissionTable) -> None:
 def delete_submission(caller: Caller, submission: Submission) -> None:
     """Remove a submission with all its tables and files; who touched them stays in the trail. Raises: NotAllowed."""
     caller.need_write()
-    _remove(list(submission.tables.select_related("org", "submission", "upload", "accepted")), caller)
-    with transaction.atomic():
-        audit.record(caller.org, caller.user, "submission.delete", "submission", submission.public_id)
-        submission.delete()
+    while not _drop_empty(submission, caller):  # somebody may add a table meanwhile
+        _remove(list(submission.tables.select_related("org", "submission", "upload", "accepted")), caller)
+
+
+@transaction.atomic
+def _drop_empty(submission: Submission, caller: Caller) -> bool:
+    """Remove a submission that has no table (any more), so that no file is left that belongs to none."""
+    Submission.objects.select_for_update().filter(pk=submission.pk).first()  # nobody adds one from here on
+    if submission.tables.exists():
+        return False
+    audit.record(caller.org, caller.user, "submission.delete", "submission", submission.public_id)
+    submission.delete()
+    return True
 
 
 def delete_cohort(caller: Caller, cohort: Cohort) -> None:
     """Remove a cohort that has no submission. Raises: NotAllowed, StateError."""
     caller.need_write()
-    if cohort.submissions.exists():
-        raise StateError("This cohort has submissions. Delete them first.")
     with transaction.atomic():
+        Cohort.objects.select_for_update().filter(pk=cohort.pk).first()  # nobody adds a submission from here on
+        if cohort.submissions.exists():
+            raise StateError("This cohort has submissions. Delete them first.")
         audit.record(caller.org, caller.user, "cohort.delete", "cohort", cohort.public_id)
         cohort.delete()
 
@@ -156,8 +166,12 @@ def delete_cohort(caller: Caller, cohort: Cohort) -> None:
 def _remove(tables: list[SubmissionTable], caller: Caller) -> None:
     """Remove tables, then their bytes: a file that is still being checked loses its table first, so that nothing comes of it."""
     for table in tables:
-        uploads = [upload for upload in (table.upload, table.accepted) if upload is not None]
         with transaction.atomic():
+            held = SubmissionTable.objects.select_for_update(of=("self",)).select_related("upload", "accepted")
+            now = held.filter(pk=table.pk).first()  # a file may have come meanwhile
+            if now is None:
+                continue
+            uploads = [upload for upload in (now.upload, now.accepted) if upload is not None]
             name = f"{table.submission.public_id}"
             audit.record(caller.org, caller.user, "table.delete", "submission", name, table=table.name)
             table.delete()

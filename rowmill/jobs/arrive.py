@@ -11,6 +11,7 @@ import structlog
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from rowmill.contracts import Kind
 from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, StateError, StorageFault
 from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
 from rowmill.models import Job, Precheck, SessionState, Upload, UploadSession, UploadState
@@ -19,7 +20,7 @@ from rowmill.registry import get_kind
 from rowmill.uploads import completing
 from rowmill.uploads.inspect import REFUSED_KEPT, claim_due_upload, inspect_upload, note_lost
 from rowmill.uploads.prechecks import claim_due_precheck, put_off, run_precheck
-from rowmill.uploads.receive import abandon_upload, is_for_precheck
+from rowmill.uploads.receive import abandon_upload, clear_abandoned, is_for_precheck
 
 log = structlog.get_logger("rowmill.jobs")
 MOST_INSPECTIONS = 2  # of one process at once: each is a child with a memory limit of its own
@@ -80,8 +81,10 @@ def give_back_inspections() -> None:
 def judge_claimed(upload: Upload) -> None:
     """Inspect an upload that this caller holds; when it is sound, start the job it was sent for."""
     try:
-        upload = get_kind(upload.kind).judge(upload, inspect_upload)
+        kind = get_kind(upload.kind) if upload.kind else Kind()  # a mended copy of what was prechecked without one
+        upload = kind.judge(upload, inspect_upload)
     except LostLease:
+        clear_abandoned(upload)
         return
     except FileNotFoundError:
         note_lost(upload, "The machine that took this file in stopped before the file was stored.")

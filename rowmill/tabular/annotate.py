@@ -15,7 +15,7 @@ from rowmill.errors import InputError
 from rowmill.tabular.failed_rows import LINE, WRONG, say_troubles
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.mend_text import lay_out
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, unfinished_name
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, whole_or_not
 from rowmill.tabular.walk import Walked, walk
 from rowmill.tabular.writers import SHEET_ROWS, fit_cell
 
@@ -60,17 +60,12 @@ def write_annotated(
         walked = walk(reading, layout)
         if not whole:
             walked = _with_context(walked)
-        unfinished = unfinished_name(out)
-        try:
-            with unfinished.open("wb") as target:
-                book = _Book(target, reading.inspection.header, whole, sheet_rows)
-                for one in walked:
-                    if not book.add(one):
-                        break
-                book.close()
-            unfinished.replace(out)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_or_not(out) as unfinished, unfinished.open("wb") as target:
+            book = _Book(target, reading.inspection.header, whole, sheet_rows)
+            for one in walked:
+                if not book.add(one):
+                    break
+            book.close()
     return Annotated(whole, book.rows, book.marked)
 
 

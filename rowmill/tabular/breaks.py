@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,10 @@ import numpy.typing as npt
 
 from rowmill.contracts import Severity
 from rowmill.tabular.wording import WORDING
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,19 @@ class Breaks:
         self._column.append(column or 0)
         self._at.append(at)
         self._row.append(row)
+
+    def extend(
+        self, codes: Sequence[str], code: Bytes, line: Ints, start: Ints, end: Ints, column: Ints, at: Ints, row: Bools
+    ) -> None:
+        """Enter many; `code` are places in `codes`."""
+        own = np.zeros(len(codes), np.uint16)
+        for number in np.unique(code).tolist():
+            own[number] = self._number(codes[number])
+        self._code.frombytes(own[code].tobytes())
+        self._column.frombytes(column.astype(np.int32).tobytes())
+        self._row.frombytes(row.astype(np.uint8).tobytes())
+        for mine, more in ((self._line, line), (self._start, start), (self._end, end), (self._at, at)):
+            mine.frombytes(more.astype(np.int64).tobytes())
 
     def relabel(self, start: int, code: str) -> None:
         """Change the code of the entry that begins at an offset, one of the last: the file's end tells what it was."""

@@ -8,6 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from rowmill.tabular.utf8 import cut_character, find_bad_bytes
+
+Ints = npt.NDArray[np.int64]
 _BLOCK = 1 << 18
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -39,6 +45,21 @@ _MARKS_1252 = frozenset(
 ) | frozenset(range(0xA0, 0xC0))
 # Signs that open something or stand alone: right after a letter with an accent they are the rest of a cut UTF-8 sequence.
 _OPENING_1252 = frozenset((0x80, 0x82, 0x84, 0x8B, 0x91, 0x93))
+# So many signs tell whether a text is Japanese; the rest of a file need not be asked.
+_ENOUGH_SIGNS = 100_000
+
+
+def _table(members: Iterable[int]) -> npt.NDArray[np.bool_]:
+    """Make a table of 256 that says which bytes are members."""
+    table = np.zeros(256, np.bool_)
+    table[sorted(members)] = True
+    return table
+
+
+_IS_NEVER, _IS_MARK, _IS_OPENING = _table(_NEVER_1252), _table(_MARKS_1252), _table(_OPENING_1252)
+_IS_LETTER = _table(_LETTERS_1252 - _MARKS_1252)
+_IS_CAPITAL = _table({b for b in _LETTERS_1252 if b < 0xDF} - {0x9A, 0x9C, 0x9E})
+_IS_SMALL, _IS_DIGIT = _table(range(0x61, 0x7B)), _table(range(0x30, 0x3A))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +102,12 @@ def judge_encoding(blocks: Iterable[bytes]) -> tuple[Encoding | None, bool]:
 
     The second word says whether two encodings are mixed: UTF-8 on some lines, other bytes on several.
     """
-    tally = _Tally()
+    tally, held = _Tally(), b""
     for block in blocks:
-        tally.add(block)
+        whole = held + block
+        held = cut_character(whole)  # a character that the block's end cuts is no stray
+        tally.add(whole[: len(whole) - len(held)])
+    tally.add(held)
     return tally.verdict(), tally.sequences > 0 and len(tally.lines) > 1
 
 
@@ -95,6 +119,11 @@ def has_utf8(data: bytes) -> bool:
 def _is_rare_sign(sign: str) -> bool:
     """Tell whether a sign is a rare kanji: its first byte is what Windows-1252 has for a small letter with an accent."""
     return len(sign.encode("cp932", "replace")) == 2 and sign.encode("cp932", "replace")[0] >= 0xE0
+
+
+def _line_end(block: bytes) -> bytes:
+    """Give the byte that ends most lines of a block: one stray line feed does not make a file of carriage returns one line."""
+    return b"\r" if block.count(b"\r") > block.count(b"\n") else b"\n"
 
 
 class _Tally:
@@ -113,42 +142,51 @@ class _Tally:
         self._japanese: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("cp932")("rowmill-unreadable")
         self._not_japanese = 0
         self._kana = 0
+        self._full_width = 0
         self._against = 0
         self._before = b"\n"
 
     def add(self, block: bytes) -> None:
         """Weigh one more block."""
         if not block.isascii():
-            strays = _UTF8_SEQUENCE.sub(lambda m: b"\x00" * len(m.group()), block)
-            self.foreign = self.foreign or _SURELY_UTF8.search(block) is not None
-            self.sequences += len(_UTF8_SEQUENCE.findall(block))
-            for match in _HIGH.finditer(strays):
-                self._weigh(block, match.start())
-        self._line += block.count(b"\n") or block.count(b"\r")
+            bytes_ = np.frombuffer(block, np.uint8)
+            strays = find_bad_bytes(block)
+            whole = int(np.count_nonzero(bytes_ >= 0xC2)) - int(np.count_nonzero(bytes_[strays] >= 0xC2))
+            self.sequences += whole
+            self.foreign = self.foreign or (whole > 0 and _SURELY_UTF8.search(block) is not None)
+            if len(strays):
+                self._place(block, strays)
+                self._weigh(bytes_, strays)
+        self._line += block.count(_line_end(block))
         self._try_japanese(block)
         self._before = block[-1:]
         self._offset += len(block)
 
-    def _weigh(self, block: bytes, at: int) -> None:
-        """Ask of one stray byte whether it makes a plausible Windows-1252 letter where it stands."""
-        self.strays += 1
-        if len(self.lines) < 3:
-            end = b"\n" if b"\n" in block else b"\r"
-            line = self._line + block.count(end, 0, at) + 1
-            self.lines.add(line)
-            self.first = self.first or (line, self._offset + at)
-        byte = block[at]
-        if byte in _NEVER_1252:
-            self.undefined += 1
-            return
-        before = block[at - 1 : at] if at else self._before
-        after = block[at + 1 : at + 2]
-        if byte in _MARKS_1252:
-            self.plausible += not (byte in _OPENING_1252 and before > b"\xc2")
-        elif byte in _LETTERS_1252:
-            # A capital after a small letter, or a letter among digits, is no word of any language.
-            capital = byte < 0xDF and byte not in (0x9A, 0x9C, 0x9E)
-            self.plausible += not (before.islower() and capital) and not before.isdigit() and not after.isdigit()
+    def _place(self, block: bytes, strays: Ints) -> None:
+        """Remember the first stray byte, and on which lines strays are: three of them are enough."""
+        end = _line_end(block)
+        for at in strays[:3].tolist():
+            if len(self.lines) < 3:
+                line = self._line + block.count(end, 0, at) + 1
+                self.lines.add(line)
+                self.first = self.first or (line, self._offset + at)
+        if len(self.lines) < 3 and len(strays) > 3:
+            self.lines.add(self._line + block.count(end, 0, int(strays[-1])) + 1)
+
+    def _weigh(self, block: npt.NDArray[np.uint8], at: Ints) -> None:
+        """Ask of each stray byte whether it makes a plausible Windows-1252 letter where it stands."""
+        self.strays += len(at)
+        stray = block[at]
+        never = _IS_NEVER[stray]
+        self.undefined += int(np.count_nonzero(never))
+        before = block[at - 1]
+        before[at == 0] = self._before[0] if self._before else 10
+        after = np.where(at + 1 < len(block), block[np.minimum(at + 1, len(block) - 1)], 10)
+        marks = _IS_MARK[stray] & ~(_IS_OPENING[stray] & (before > 0xC2))
+        # A capital after a small letter, or a letter among digits, is no word of any language.
+        among = (_IS_SMALL[before] & _IS_CAPITAL[stray]) | _IS_DIGIT[before] | _IS_DIGIT[after]
+        letters = _IS_LETTER[stray] & ~among
+        self.plausible += int(np.count_nonzero(marks & ~never)) + int(np.count_nonzero(letters & ~never))
 
     def _try_japanese(self, block: bytes) -> None:
         """Decode as Shift-JIS for as long as that goes well."""
@@ -159,11 +197,12 @@ class _Tally:
         if self._not_japanese > max(3, self._kana // 10):
             self._japanese = None
             return
-        if not block.isascii():
+        if not block.isascii() and self._kana + self._against < _ENOUGH_SIGNS:
             for match in _JAPANESE.finditer(text):
                 signs = match.group()
                 common = 0 if match.lastgroup == "against" else len(signs) - sum(map(_is_rare_sign, signs))
                 self._kana += common
+                self._full_width += common * (signs[0] < "\uff61")
                 self._against += len(signs) - common
 
     def verdict(self) -> Encoding | None:
@@ -171,7 +210,8 @@ class _Tally:
         japanese = self._japanese is not None and self._kana >= 2 and self._kana * 3 >= self.strays
         japanese = japanese and self._against * 2 <= self._kana
         japanese = japanese and self._not_japanese * 10 <= self._kana
-        by_chance = self.sequences * 4 < self.strays or (self.sequences * 2 <= self._kana and not self.foreign)
+        # A half-width sign is one byte: three of them are soon made of two damaged letters with accents.
+        by_chance = self.sequences * 4 < self.strays or (self.sequences * 2 <= self._full_width and not self.foreign)
         if self.strays and japanese and by_chance:
             return Encoding("shift_jis")
         if self.sequences > 0 and (self.sequences * 20 >= self.strays or self.foreign):

@@ -9,7 +9,7 @@ from rowmill.contracts import Check, Column
 from rowmill.errors import InputError
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.mend_text import lay_out
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, unfinished_name
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, whole_or_not
 from rowmill.tabular.walk import Walked, walk
 from rowmill.tabular.writers import write_csv
 
@@ -45,13 +45,8 @@ def write_failed_rows(
                     count += 1
                     yield _line(one, len(names))
 
-        unfinished = unfinished_name(out)
-        try:
-            with unfinished.open("wb") as target:
-                target.writelines(write_csv([LINE, WRONG, *names, FURTHER], lines()))
-            unfinished.replace(out)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_or_not(out) as unfinished, unfinished.open("wb") as target:
+            target.writelines(write_csv([LINE, WRONG, *names, FURTHER], lines()))
     return count
 
 

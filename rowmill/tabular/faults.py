@@ -99,7 +99,8 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
         return record.end
     if not _has_right_width(data, record, shape):
         return _settle_wrong_width(scan, data, record, lines)
-    if any(m.code == "total-line" for m in marks) and _is_line_of_sums(data, record, shape):
+    sums = any(m.code == "total-line" and m.at == scan.offset(record.start) for m in marks)
+    if sums and _is_line_of_sums(data, record, shape):
         scan.ledger.notes.add("footer", line=scan.ledger.line, byte=scan.offset(record.start))
         scan.ledger.take_left_out(lines)
         scan.clean.begin()

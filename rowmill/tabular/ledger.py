@@ -14,12 +14,19 @@ from rowmill.contracts import Balance
 from rowmill.tabular.breaks import Breaks
 from rowmill.tabular.notes import Notes
 
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+# What a record is. SHORT: of the wrong width; PRECISE: not known without a look at its every byte.
+ROW, BROKEN, SHORT, BLANK, HEADER, PRECISE = range(6)
 _FOOTER = re.compile(
     rb"\W*(?:grand|sub)?[ -]?(?:totals?|sums?|count|records?|rows?|end|generated|printed|exported|created|report|page|note"
     rb"|notes|source|copyright|confidential|disclaimer|eof|trailer|summary|number of|checksum)\b|\W*\(?\d+ (?:rows?|records?)\b"
-    rb"|[^0-9A-Za-z\x80-\xff]{3,}$|TRL|\xc2\xa9",
+    rb"|[^\x220-9A-Za-z\x80-\xff]{3,}$|TRL|\xc2\xa9",
     re.I,
 )
+
+
+HELD = 20  # so many records at the end of a file may be a footer
 
 
 @dataclass(slots=True)
@@ -58,18 +65,18 @@ class Ledger:
     shift_rows: array[int] = field(default_factory=lambda: array("q"))
     shift_lines: array[int] = field(default_factory=lambda: array("q"))
     shift_records: array[int] = field(default_factory=lambda: array("q"))
-    _held: list[Short] = field(default_factory=list)
-    _after_blank: bool = False
+    held_back: list[Short] = field(default_factory=list)
+    after_blank: bool = False
 
     @property
     def held(self) -> Short | None:
         """Give the record held back last, if one is."""
-        return self._held[-1] if self._held else None
+        return self.held_back[-1] if self.held_back else None
 
     @property
     def record(self) -> int:
         """The number that the next record has, broken ones counted."""
-        return self.rows + self.broken_records + 1 + len(self._held)
+        return self.rows + self.broken_records + 1 + len(self.held_back)
 
     def balance(self) -> Balance:
         """Give the account."""
@@ -78,7 +85,7 @@ class Ledger:
 
     def take_rows(self, lines_through: npt.NDArray[Any]) -> None:
         """Enter sound rows; item i says how many physical lines rows 0..i take together."""
-        if self._held:
+        if self.held_back:
             self.release()
         count, lines = len(lines_through), int(lines_through[-1])
         self._mark_shift()
@@ -92,7 +99,7 @@ class Ledger:
         self.rows += count
         self.continuation += lines - count
         self.line += lines
-        self._after_blank = False
+        self.after_blank = False
 
     def _mark_shift(self) -> None:
         """Begin a new stretch where the next row's line is not where the last stretch puts it."""
@@ -105,19 +112,44 @@ class Ledger:
 
     def take_row(self, lines: int) -> None:
         """Enter one sound row."""
-        if self._held:
+        if self.held_back:
             self.release()
         self._mark_shift()
         self.rows += 1
         self.continuation += lines - 1
         self.line += lines
-        self._after_blank = False
+        self.after_blank = False
+
+    def take_many(self, kinds: Bytes, lines: Ints, at_lines: Ints, records: Ints, staying: Ints) -> None:
+        """Enter records that were judged together, except those `staying` back; `records` are their numbers."""
+        is_row, broken = kinds == ROW, (kinds == BROKEN) | (kinds == SHORT)
+        broken[staying] = False
+        numbers = self.rows + is_row.cumsum()[is_row]
+        if len(numbers):
+            shifts, behind = at_lines[is_row] - numbers, records[is_row] - numbers
+            last = (self.shift_lines[-1], self.shift_records[-1]) if self.shift_rows else (-1, -1)
+            changed = np.diff(shifts, prepend=last[0]) != 0
+            changed |= np.diff(behind, prepend=last[1]) != 0
+            changed[0] |= not self.shift_rows
+            self.shift_rows.frombytes(numbers[changed].astype(np.int64).tobytes())
+            self.shift_lines.frombytes(shifts[changed].astype(np.int64).tobytes())
+            self.shift_records.frombytes(behind[changed].astype(np.int64).tobytes())
+        self.rows += len(numbers)
+        self.continuation += int(lines[is_row].sum()) - len(numbers)
+        self.broken += int(lines[broken].sum())
+        self.broken_records += int(broken.sum())
+        self.blank += int((kinds == BLANK).sum())
+        self.header += int(lines[kinds == HEADER].sum())
+        self.line += int(lines.sum())
+        releasing = np.flatnonzero(kinds <= BROKEN)
+        blanks = kinds[int(releasing[-1]) + 1 :] if len(releasing) else kinds
+        self.after_blank = bool((blanks == BLANK).any()) or (self.after_blank and not len(releasing))
 
     def take_blank(self) -> None:
         """Enter a blank line."""
         self.blank += 1
         self.line += 1
-        self._after_blank = True
+        self.after_blank = True
 
     def take_header(self, lines: int) -> None:
         """Enter the header or one that repeats it."""
@@ -131,24 +163,24 @@ class Ledger:
 
     def take_broken(self, lines: int) -> None:
         """Enter a broken record."""
-        if self._held:
+        if self.held_back:
             self.release()
         self.broken += lines
         self.broken_records += 1
         self.line += lines
-        self._after_blank = False
+        self.after_blank = False
 
     def hold(self, short: Short) -> None:
         """Hold back a record of the wrong width: at the end of the file it may be a footer, or cut short."""
-        short.after_blank = self._after_blank
-        self._held.append(short)
+        short.after_blank = self.after_blank
+        self.held_back.append(short)
         self.line += short.lines
-        if len(self._held) > 20:
+        if len(self.held_back) > HELD:
             self.release()
 
     def release(self) -> None:
         """Enter what is held back as broken records: rows follow."""
-        held, self._held = self._held, []
+        held, self.held_back = self.held_back, []
         for short in held:
             self._enter_broken(short)
 
@@ -161,7 +193,7 @@ class Ledger:
 
     def finish(self) -> None:
         """Decide at the end of the file what the records held back are: a footer, a row cut short, or broken rows."""
-        held, self._held = self._held, []
+        held, self.held_back = self.held_back, []
         footer = bool(held) and self._is_footer(held)
         for index, short in enumerate(held):
             if footer:

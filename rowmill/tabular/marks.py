@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from rowmill.tabular.records import Shape
 
@@ -15,6 +20,18 @@ _TYPOGRAPHIC = (*OPENING, CLOSING[0])
 # A line of sums has the width of a row; it is told by its first word, and only at the file's very end.
 _TOTAL = re.compile(rb"(?<=[\r\n])\"?(?:grand |sub)?total", re.I)
 _TAIL = 4096
+ERROR_CODES = ("bad-encoding", "bom-in-middle", "nul-byte")
+CODES = (
+    "bad-encoding",
+    "bom-in-middle",
+    "control-z",
+    "nul-byte",
+    "repeated-header",
+    "total-line",
+    "typographic-quotes",
+)
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 
 class Mark(NamedTuple):
@@ -22,6 +39,41 @@ class Mark(NamedTuple):
 
     at: int
     code: str
+
+
+@dataclass(slots=True)
+class Marked:
+    """Marks in the order of their places: offsets, and the numbers of their codes. A file of junk has one every other byte."""
+
+    at: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    code: Bytes = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def add(self, found: Mapping[str, Sequence[int] | Ints]) -> None:
+        """Take in more places, by code."""
+        if not found:
+            return
+        at = np.concatenate((self.at, *(np.asarray(places, np.int64) for places in found.values())))
+        new = [np.full(len(places), CODES.index(code), np.uint8) for code, places in found.items()]
+        code = np.concatenate((self.code, *new))
+        order = np.lexsort((code, at))
+        self.at, self.code = at[order], code[order]
+
+    def drop_before(self, at: int) -> None:
+        """Forget the marks that lie behind."""
+        if len(self.at) and self.at[0] < at:
+            gone = int(np.searchsorted(self.at, at))
+            self.at, self.code = self.at[gone:], self.code[gone:]
+
+    def between(self, start: int, end: int) -> Marked:
+        """Give the marks from one offset to another."""
+        if not len(self.at):
+            return self
+        first, last = np.searchsorted(self.at, (start, end))
+        return Marked(self.at[first:last], self.code[first:last])
+
+    def listed(self) -> list[Mark]:
+        """Give them one by one."""
+        return [Mark(at, CODES[code]) for at, code in zip(self.at.tolist(), self.code.tolist(), strict=True)]
 
 
 @cache
@@ -45,14 +97,14 @@ def spell_header(header: bytes, delimiter: int, quote: int) -> tuple[bytes, ...]
     return (header,) if sign in header else (header, between.join(sign + n + sign for n in names))
 
 
-def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shape, *, final: bool) -> list[Mark]:
-    """Find the suspect places of a block, by offset, sorted; `carried` are the bytes of its first record before it."""
-    marks: list[Mark] = []
-    for byte, code in ((b"\x00", "nul-byte"), (b"\x1a", "control-z")):
-        found = block.find(byte)
-        while found >= 0:
-            marks.append(Mark(at + found, code))
-            found = block.find(byte, found + 1)
+def find_marks(
+    carried: bytes, block: bytes, at: int, header: bytes, shape: Shape, *, final: bool
+) -> dict[str, Sequence[int] | Ints]:
+    """Find the suspect places of a block, offsets by code; `carried` are the bytes of its first record before it."""
+    found: dict[str, Sequence[int] | Ints] = {}
+    for byte, code in ((0, "nul-byte"), (26, "control-z")):
+        if block.find(byte) >= 0:
+            found[code] = np.flatnonzero(np.frombuffer(block, np.uint8) == byte) + at
     headers = spell_header(header, shape.delimiter, shape.quote) if header else ()
     tail = carried[-(max(map(len, headers), default=0) + 8) :]
     line_end = shape.newline[-1:]
@@ -61,20 +113,22 @@ def find_marks(carried: bytes, block: bytes, at: int, header: bytes, shape: Shap
     if not (block.isascii() and tail.isascii()):
         # One byte is found many times faster than three.
         if b"\xef" in joined:
-            marks += [Mark(base + m, "bom-in-middle") for m in _places(joined, BOM)]
+            found["bom-in-middle"] = [base + m for m in _places(joined, BOM)]
         if b"\xe2" in joined and any(sign in joined for sign in _TYPOGRAPHIC):
-            found_all = _typographic(shape.delimiter).finditer(joined)
-            marks += [Mark(base + m.start(), "typographic-quotes") for m in found_all]
+            places = _typographic(shape.delimiter).finditer(joined)
+            found["typographic-quotes"] = [base + m.start() for m in places]
     for one in headers:
         needle = line_end + one
-        marks += [
-            Mark(base + m + 1, "repeated-header")
+        places_of_header = [
+            base + m + 1
             for m in _places(joined, needle)
             if joined[m + len(needle) : m + len(needle) + 1] in (b"\r", b"\n", b"")
         ]
-    if final:
-        marks += [Mark(base + m.start(), "total-line") for m in _TOTAL.finditer(joined, max(0, len(joined) - _TAIL))]
-    return sorted(set(marks)) if marks else marks
+        if places_of_header:
+            found["repeated-header"] = [*found.get("repeated-header", ()), *places_of_header]
+    if final and (totals := [base + m.start() for m in _TOTAL.finditer(joined, max(0, len(joined) - _TAIL))]):
+        found["total-line"] = totals
+    return {code: places for code, places in found.items() if len(places)}
 
 
 def _places(data: bytes, needle: bytes) -> list[int]:

@@ -18,7 +18,7 @@ from rowmill.tabular.mend_header import mend_header
 from rowmill.tabular.mend_quotes import is_row
 from rowmill.tabular.mend_records import mend_break, split_newline
 from rowmill.tabular.mend_text import Layout, iter_blocks, iter_records, lay_out, open_text
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, whole_or_not
 
 WITHOUT_BROKEN_ROWS = "without-broken-rows"
 
@@ -137,16 +137,11 @@ def apply_mends(
         layout = lay_out(reading)
         if layout is None:
             raise InputError("This file cannot be read as a table, so there is nothing to mend in it.")
-        unfinished = unfinished_name(out)
-        try:
+        with whole_or_not(out) as unfinished:
             with unfinished.open("wb") as target, open_text(layout) as source:
                 writing = _Writing(reading, layout, slugs, columns, source, target)
                 writing.run()
-            report = writing.report(unfinished.stat().st_size)
-            unfinished.replace(out)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    return report
+            return writing.report(unfinished.stat().st_size)
 
 
 class _Writing:

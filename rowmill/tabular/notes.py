@@ -58,6 +58,16 @@ class Notes:
         if count > len(lines):
             self._more[places[-1]] = self._more.get(places[-1], 0) + count - len(lines)
 
+    def room(self, code: str, column: int | None) -> int:
+        """Give how many more places of a code and column are told one by one."""
+        return SHOWN_PER_CODE - len(self._places.get((code, column), ()))
+
+    def add_more(self, code: str, column: int | None, count: int) -> None:
+        """Count places beyond those told one by one."""
+        if count:
+            last = self._places[code, column][-1]
+            self._more[last] = self._more.get(last, 0) + count
+
     def add_finding(self, finding: Finding) -> None:
         """Take over a finding made elsewhere."""
         self._found.append(finding)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +57,9 @@ def write_copy(reading: Reading, table_out: Path) -> None:
     assert reading.rows_sql is not None
     assert reading.ledger is not None
     lines = reading.ledger.lines_of_rows()
-    unfinished = unfinished_name(table_out)
     columns, group_rows = len(reading.inspection.header), rows_of_a_group(reading)
-    try:
+    with whole_or_not(table_out) as unfinished:
         load.write_copy(reading.con, reading.rows_sql, unfinished, columns, reading.bad, lines, group_rows)
-        unfinished.replace(table_out)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def rows_of_a_group(reading: Reading) -> int:
@@ -74,3 +71,14 @@ def rows_of_a_group(reading: Reading) -> int:
 def unfinished_name(target: Path) -> Path:
     """Give the name under which a file is written until it is whole."""
     return target.with_name(f".{target.name}.unfinished")
+
+
+@contextmanager
+def whole_or_not(target: Path) -> Iterator[Path]:
+    """Give the name to write to; it becomes the target where the block ends well, else it is gone."""
+    unfinished = unfinished_name(target)
+    try:
+        yield unfinished
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)

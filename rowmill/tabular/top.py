@@ -8,7 +8,7 @@ from rowmill.tabular.dialect import SampleRow
 from rowmill.tabular.faults import is_in_typographic
 from rowmill.tabular.header import Header
 from rowmill.tabular.ledger import Ledger
-from rowmill.tabular.marks import find_marks
+from rowmill.tabular.marks import Marked, find_marks
 from rowmill.tabular.notes import Notes
 from rowmill.tabular.records import Shape, read_record
 from rowmill.tabular.scan import NotUtf8
@@ -56,7 +56,9 @@ def check_top(
     for at in unreadable:
         note("bad-encoding", at)
     told = {"nul-byte"}
-    for mark in find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False):
+    marked = Marked()
+    marked.add(find_marks(b"", top[head.start : head.end], head.start, b"", shape, final=False))
+    for mark in marked.listed():
         if mark.code == "typographic-quotes" and not any(map(is_in_typographic, head.cells)):
             continue
         if mark.code not in told:

@@ -27,7 +27,7 @@ from rowmill.uploads.sessions import need_quota
 
 log = structlog.get_logger("rowmill.uploads")
 JUDGED = (UploadState.READY, UploadState.REJECTED)
-MOST_MENDS = 500
+MOST_MENDS, MOST_SLUG_CHARS = 500, 400
 _NAME_CHARS = 255
 
 
@@ -74,12 +74,19 @@ def order_mends(mends: Sequence[str]) -> list[str]:
     if len(mends) > MOST_MENDS:
         raise InputError(f"At most {MOST_MENDS} mends go into one copy.", code="bad_mend", field="mends")
     try:
-        known = {get_mend(slug).slug for slug in mends}
+        known = {_need_slug(slug) for slug in mends}
     except InputError:
         words = f"There is no such mend. They are: {', '.join(MENDS)}."
         raise InputError(words, code="bad_mend", field="mends") from None
     order = list(MENDS)
     return sorted(known, key=lambda slug: (order.index(slug.partition(":")[0]), slug))
+
+
+def _need_slug(slug: str) -> str:
+    """Give a mend's slug back. Raises: InputError for what is none, and for a column's name that no file has."""
+    if len(slug) > MOST_SLUG_CHARS or "\0" in slug:
+        raise InputError("There is no such mend.")
+    return get_mend(slug).slug
 
 
 def propose_mends(upload: Upload) -> list[Mend]:

@@ -139,7 +139,9 @@ def take_back_prechecks() -> None:
 def put_off(precheck: Precheck, seconds: float = 0.0) -> None:
     """Let a precheck be run a little later, or at once, by whoever comes first. What its run may still write is refused."""
     until = Now() + timedelta(seconds=seconds) if seconds else None
-    _mine(precheck).update(lease_until=until, status=PrecheckStatus.PENDING)
+    # Who waits for the storage has ended its run and says so: that counts for nothing, however long it is away.
+    claims = precheck.claims - 1 if seconds else precheck.claims
+    _mine(precheck).update(lease_until=until, status=PrecheckStatus.PENDING, claims=claims)
 
 
 def _mine(precheck: Precheck) -> QuerySet[Precheck]:

@@ -22,7 +22,7 @@ from rowmill.models import Precheck, Upload, UploadState, User
 from rowmill.models.text import storable
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
-from rowmill.uploads.places import get_spool, get_storage, need_room, original_key, remove_bytes
+from rowmill.uploads.places import folder_key, get_spool, get_storage, need_room, original_key, remove_bytes
 
 log = structlog.get_logger("rowmill.uploads")
 PRECHECK = "precheck"  # the word in an intent
@@ -155,6 +155,19 @@ def abandon_upload(upload: Upload) -> bool:
             audit.record(upload.org, None, "upload.abandon", "upload", upload.public_id)
     upload.refresh_from_db()
     return True
+
+
+def clear_abandoned(upload: Upload) -> None:
+    """Remove what somebody who had lost an upload wrote after it was abandoned, and say so in the trail. Again: yes."""
+    if not Upload.objects.filter(pk=upload.pk, state=UploadState.ABORTED).exists():
+        return
+    try:
+        storage = get_storage(patient=False)
+        if any(True for _ in storage.keys(folder_key(upload))):
+            remove_bytes(storage, upload)
+            audit.record(upload.org, None, "upload.abandon", "upload", upload.public_id)
+    except StorageFault as fault:  # the tidying of orphans finds it
+        log.warning("bytes not removed yet", upload_id=str(upload.public_id), cause=str(fault))
 
 
 def max_upload_bytes(kind: str = "") -> int:

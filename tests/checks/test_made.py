@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from rowmill import registry
 from rowmill.checks.basic import UNIQUE
 from rowmill.checks.made import (
+    BLANKS,
     FORMS,
     any_of,
     compare,
@@ -207,14 +209,23 @@ def test_the_same_rule_has_the_same_slug_and_another_has_not() -> None:
         assert check.help.endswith(".")
 
 
+def test_what_trim_takes_off_is_known() -> None:
+    signs = [chr(i) for i in range(1, 0x3100) if not 0xD800 <= i < 0xE000]
+    assert "".join(s for s in signs if unicodedata.category(s) == "Zs") == BLANKS
+    for sign in BLANKS:
+        assert not is_bad(one_of(("a",)), column=f"{sign}a{sign}")
+        with pytest.raises(InputError):
+            one_of((f"a{sign}",))
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 
 
-@given(texts.filter(lambda t: t.strip() and t == t.strip(" ")), texts)
+@given(texts.filter(lambda t: t.strip() and t == t.strip(BLANKS)), texts)
 def test_a_value_of_a_list_is_only_ever_a_value(value: str, cell: str) -> None:
     check = one_of((value,))
     assert not is_bad(check, column=value)
-    assert is_bad(check, column=cell) == (cell.strip(" ") != value)
+    assert is_bad(check, column=cell) == (cell.strip(BLANKS) != value)
 
 
 limits = st.decimals("-999999", "999999", places=3)

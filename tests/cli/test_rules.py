@@ -11,6 +11,7 @@ import pytest
 
 from rowmill.registry import KINDS
 
+LISTED = [slug for slug, path in KINDS.items() if path.startswith("rowmill.")]  # other tests list kinds of their own
 ROOT = Path(__file__).parent.parent.parent
 SCHEMA = {
     "fields": [
@@ -83,10 +84,10 @@ def test_kind_and_schema_are_not_given_together(schema: Path, tmp_path: Path):
 def test_the_kinds_are_listed():
     found = run("kinds")
     assert found.returncode == 0
-    assert [line.split()[0] for line in found.stdout.splitlines()] == list(KINDS)
+    assert [line.split()[0] for line in found.stdout.splitlines()] == LISTED
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LISTED)
 def test_every_kind_can_be_checked_against_without_a_database(tmp_path: Path, kind: str):
     file = tmp_path / "a.csv"
     file.write_text("nothing_of_it\n1\n")

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from rest_framework.test import APIClient
 
 from rowmill.jobs.arrive import inspect_due
@@ -124,3 +125,15 @@ def test_no_id_is_in_the_database_in_plain(client, submission_id):
     ]
     assert "CANARY99" not in json.dumps(kept, default=str)
     assert "unknown-id" in json.dumps(kept, default=str)
+
+
+@pytest.mark.parametrize("who", ["nobody", "alice"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/json", "multipart/form-data", "multipart/form-data; boundary=x"]
+)
+def test_a_browsers_body_that_cannot_be_read_is_refused(people, submission_id, who, kind):
+    browser = Client()
+    if who == "alice":
+        browser.force_login(people.alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    sent = browser.post(f"/submissions/{submission_id}/upload", b"{", content_type=kind, HTTP_ACCEPT="text/html")
+    assert sent.status_code == (400 if who == "alice" and "multipart" in kind else 415 if who == "alice" else 401)

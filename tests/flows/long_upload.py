@@ -28,7 +28,8 @@ from tests.servers.proxy import Proxy
 NOBODY = "http://127.0.0.1:9"
 CELL = 2_000
 CLIENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background would have it ignored
 from rowmill.cli import main, sending
 sending.CHUNK_BYTES, sending.RESUMABLE_BYTES, sending.LONGEST_WAIT_SECONDS = int(sys.argv.pop(1)), 0, 0.5
 main()

@@ -9,7 +9,7 @@ from django.conf import settings as configured
 from django.utils import timezone
 
 from rowmill.errors import ChildError, Expired, InputError, LostLease, NotAllowed, QuotaExceeded, StateError
-from rowmill.jobs.arrive import inspect_due, start_held
+from rowmill.jobs.arrive import inspect_due, precheck_due, start_held
 from rowmill.jobs.progress import read_progress
 from rowmill.jobs.sweep import finish_dead_uploads
 from rowmill.models import AuditEvent, Job, Upload, UploadState
@@ -18,6 +18,7 @@ from rowmill.uploads import mending
 from rowmill.uploads.inspect import claim_upload, inspect_upload
 from rowmill.uploads.mending import left_out_rows, mend_upload, mended_name, order_mends, propose_mends
 from rowmill.uploads.places import folder_key, get_storage, original_key
+from rowmill.uploads.prechecks import receive_precheck
 from rowmill.uploads.purge import purge_due_uploads, purge_upload
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from tests.jobs import conftest as _registers_probe  # noqa: F401
@@ -114,7 +115,15 @@ def test_mends_stand_in_the_houses_order_each_once():
         "date-form:b",
         "without-broken-rows",
     ]
-    for wrong in ([], ["nonsense"], ["date-form"], ["encoding:a"], ["date-form:a"] * 501):
+    for wrong in (
+        [],
+        ["nonsense"],
+        ["date-form"],
+        ["encoding:a"],
+        ["date-form:a"] * 501,
+        ["header:a\0"],
+        ["header:" + "a" * 400],
+    ):
         with pytest.raises(InputError) as failed:
             order_mends(wrong)
         assert failed.value.code == "bad_mend"
@@ -258,3 +267,13 @@ def test_a_sound_file_with_something_odd_is_mended_too(send, alice):
     assert parent.state == UploadState.READY
     copy = run(mend_upload(alice, parent, ["blank-lines"]))
     assert (copy.state, read(copy)) == (UploadState.READY, b"id,note\n0001,a\n0002,b\n")
+
+
+def test_what_was_prechecked_without_a_kind_is_mended_too(alice):
+    precheck = receive_precheck(alice, "table.csv", [b"id,note\n1,a\n2,b,c\n"])
+    assert precheck_due()
+    copy = run(mend_upload(alice, precheck.upload, ["without-broken-rows"]))
+    assert (copy.state, copy.kind, copy.row_count) == ("READY", "", 1)
+    assert copy.purge_after is not None
+    assert not inspect_due()
+    assert not Job.objects.exists()

@@ -187,10 +187,14 @@ def test_while_the_storage_is_away_it_waits(alice, monkeypatch) -> None:
 
     receive_precheck(alice, "table.csv", [SOUND])
     monkeypatch.setattr(prechecks, "hold_original", away)
-    assert precheck_due() is True
-    assert precheck_due() is False
+    for _ in range(prechecks.MOST_CLAIMS + 2):  # however long that is
+        assert precheck_due() is True
+        assert precheck_due() is False
+        assert Precheck.objects.get().status == "PENDING"
+        Precheck.objects.update(lease_until=None)
     monkeypatch.undo()
-    assert Precheck.objects.get().status == "PENDING"
+    run_all()
+    assert Precheck.objects.get().status == "COMPLETED"
 
 
 def test_a_process_that_ends_gives_back_what_it_runs(alice) -> None:

@@ -41,16 +41,12 @@ def draw_broken(seed: int, fault: str) -> Broken | None:
     return break_sheet(sheet, fault, rng)
 
 
-def check_broken(broken: Broken, path: Path) -> None:
-    """It is told at its line. That it is also told as gravely as it is holds for all but a few accidents of content."""
+def check_broken(broken: Broken, path: Path) -> bool:
+    """It is told at its line; gives whether also as gravely as it is, which fails for a few accidents of content only."""
     inspection, _ = judge(path, broken.data)
     there = [f for f in inspection.findings if f.line is not None and broken.line <= f.line <= broken.last]
     assert there, (broken.name, inspection.findings[:3])
     assert inspection.balance.balances
-
-
-def is_told_right(broken: Broken, path: Path) -> bool:
-    inspection, _ = judge(path, broken.data)
     grave = inspection.verdict == ("unsound" if broken.severity == "error" else "sound")
     return grave and any(f.code in broken.codes for f in inspection.findings)
 
@@ -69,19 +65,16 @@ def test_a_strangers_fault_is_told_at_its_line(fault: str, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_fifteen_hundred_sound_files_raise_no_alarm(tmp_path: Path) -> None:
-    for seed in range(1000, 2500):
+def test_eight_hundred_sound_files_raise_no_alarm(tmp_path: Path) -> None:
+    for seed in range(1000, 1800):
         check_sound(seed, tmp_path / "in.csv")
 
 
 @pytest.mark.slow
-def test_three_thousand_faults_are_told(tmp_path: Path) -> None:
-    files = [b for seed in range(1000, 1160) for f in FAULTS if (b := draw_broken(seed, f)) is not None]
-    assert len(files) > 3000
-    right = 0
-    for broken in files:
-        check_broken(broken, tmp_path / "in.csv")
-        right += is_told_right(broken, tmp_path / "in.csv")
+def test_a_thousand_faults_are_told(tmp_path: Path) -> None:
+    files = [b for seed in range(1000, 1050) for f in FAULTS if (b := draw_broken(seed, f)) is not None]
+    assert len(files) > 900
+    right = sum(check_broken(broken, tmp_path / "in.csv") for broken in files)
     assert right >= 0.99 * len(files)
 
 
@@ -170,3 +163,19 @@ def test_words_in_apostrophes_keep_them(tmp_path: Path) -> None:
     data = "note\tn\n" + "'q'\t1,5\nleft\t2,5\n" * 4
     inspection, rows = judge(tmp_path / "in.csv", data.encode())
     assert (inspection.findings, rows) == ((), [["'q'", "1,5"], ["left", "2,5"]] * 4)
+
+
+def test_a_stray_line_feed_makes_no_single_line_of_carriage_returns(tmp_path: Path) -> None:
+    data = "id,name\r" + "".join(f"{i},Zoë\r" for i in range(20)) + "20,Zoë\n"
+    inspection, _ = judge(tmp_path / "in.csv", data.encode("cp1252"))
+    assert [(f.code, f.line) for f in inspection.findings] == [("mixed-newlines", 22)]
+
+
+def test_a_line_of_a_quoted_cell_is_no_line_of_sums(tmp_path: Path) -> None:
+    inspection, rows = judge(tmp_path / "in.csv", b'id,a,b\nP1,,"\ntotal"\n')
+    assert (inspection.findings, rows) == ((), [["P1", "", "\ntotal"]])
+
+
+def test_a_cut_letter_before_another_is_no_japanese(tmp_path: Path) -> None:
+    inspection, _ = judge(tmp_path / "in.csv", b"id,a\n1,a\xa9\xc3\xa9aaa\n")
+    assert [(f.code, f.line) for f in inspection.findings] == [("bad-encoding", 2)]

@@ -1,0 +1,46 @@
+"""Finds the bytes that are no UTF-8, as a strict decoder does that goes on one byte behind each."""
+
+from __future__ import annotations
+
+import codecs
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+
+def cut_character(data: bytes) -> bytes:
+    """Give the beginning of a character that the data's end may have cut, else nothing."""
+    for size in (1, 2, 3):
+        tail = data[-size:]
+        if len(tail) == size and tail[0] >= 0xC2:
+            try:
+                return tail if codecs.utf_8_decode(tail, "strict", False)[1] == 0 else b""
+            except UnicodeDecodeError:
+                return b""
+    return b""
+
+
+def find_bad_bytes(data: bytes) -> Ints:
+    """Give the places of all bytes that belong to no valid character. Cost: by the bytes beyond ASCII."""
+    a = np.frombuffer(data, np.uint8)
+    at = np.flatnonzero(a >= 0x80)
+    padded = np.concatenate((a, np.zeros(4, np.uint8)))
+    first, second = padded[at], padded[at + 1]
+    size = np.zeros(len(at), np.int64)
+    size[(first >= 0xC2) & (first <= 0xDF)] = 2
+    size[(first & 0xF0) == 0xE0] = 3
+    size[(first >= 0xF0) & (first <= 0xF4)] = 4
+    # Overlong forms, surrogates and what lies beyond U+10FFFF are told by the second byte.
+    low, high = np.full(len(at), 0x80, np.uint8), np.full(len(at), 0xBF, np.uint8)
+    for lead, lowest, highest in ((0xE0, 0xA0, 0xBF), (0xED, 0x80, 0x9F), (0xF0, 0x90, 0xBF), (0xF4, 0x80, 0x8F)):
+        low[first == lead], high[first == lead] = lowest, highest
+    valid = (size >= 2) & (second >= low) & (second <= high)
+    for place in (2, 3):
+        valid &= (size <= place) | ((padded[at + place] & 0xC0) == 0x80)
+    covered = np.zeros(len(padded), np.bool_)
+    for place in range(4):
+        covered[at[valid & (size > place)] + place] = True
+    return at[~covered[at]]
