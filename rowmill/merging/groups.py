@@ -52,7 +52,7 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
     two = len(reader.plan.target.keys) > 1
     second = reader.key_of(1) if two else "''"
     letters = [letter for letter, _ in reader.plan.target.keys] + [""]
-    rows = reader.rows("true", reader.key_places())
+    rows = reader.trimmed(reader.rows("true", reader.key_places()), reader.key_places())
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT row_number AS n, {reader.key_of(0)} AS a, {second} AS b, "
         f"{reader.newest()} AS t FROM ({rows}) WHERE problem IS NULL"
@@ -94,7 +94,8 @@ def _special() -> str:
 
 def _joined(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:
     """Give one row for each thing that several rows are about."""
-    typed = reader.typed(reader.rows("row_number IN (SELECT n FROM members)", reader.needed_places()))
+    places = reader.needed_places()
+    typed = reader.typed(reader.trimmed(reader.rows("row_number IN (SELECT n FROM members)", places), places))
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "
@@ -128,7 +129,7 @@ def _join(reader: Reader, name: str) -> str:
 
 def _write(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
     """Write a file such that it is seen whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet)")
         unfinished.replace(path)

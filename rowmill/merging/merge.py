@@ -52,16 +52,13 @@ def load_staged(cursor: Any, statements: Statements, prepared: Prepared) -> None
     for sql in (*statements.stage(), *statements.plan_for_probes()):
         cursor.execute(sql)
     names = ", ".join(prepared.names)
-    if prepared.path is None:
+    if prepared.file is None:
         marks = ", ".join(["%s"] * len(prepared.names))
         cursor.executemany(f"INSERT INTO {STAGED} ({names}) VALUES ({marks})", prepared.values)
         return
-    with (
-        connection.wrap_database_errors,
-        prepared.path.open("rb", buffering=0) as file,
-        cursor.copy(f"COPY {STAGED} ({names}) FROM STDIN (FORMAT csv)") as copy,
-    ):
-        while block := file.read(_BLOCK):
+    prepared.file.seek(0)
+    with connection.wrap_database_errors, cursor.copy(f"COPY {STAGED} ({names}) FROM STDIN (FORMAT csv)") as copy:
+        while block := prepared.file.read(_BLOCK):
             copy.write(block)
 
 

@@ -47,17 +47,25 @@ class Reader:
         return [place for place in range(1, len(self.source.header) + 1) if place not in taken]
 
     def rows(self, where: str, places: Iterable[int] | None = None) -> str:
-        """Write the query for rows with trimmed cells: row_number, line_number, problem, cN. `places`: only these."""
+        """Write the query for rows as written: row_number, line_number, problem, cN. `places`: only these."""
         wanted = sorted(set(range(1, len(self.source.header) + 1) if places is None else places))
-        cells = [f"c{place}" for place in wanted]
+        cells = "".join(f", c{place}" for place in wanted)
         read = f"read_parquet({quote_text(str(self.source.path))})"
-        if not cells:
-            return f"SELECT row_number, line_number, {self._problem()} AS problem FROM {read} WHERE {where}"
-        clean = ", ".join(f"CASE WHEN edged THEN {trimmed(cell)} ELSE {cell} END AS {cell}" for cell in cells)
-        problem = "problems" if self.source.checked else self._problem()
+        return f"SELECT row_number, line_number, {self._problem()} AS problem{cells} FROM {read} WHERE {where}"
+
+    def edged(self, places: Iterable[int]) -> str:
+        """Write the condition for a row of which some cell has a blank at an end."""
+        return edges([f"c{place}" for place in places]) if places else "false"
+
+    def trimmed(self, rows: str, places: Iterable[int]) -> str:
+        """Write the query that takes blanks off the ends of the cells of rows."""
+        if not (wanted := list(places)):
+            return rows
+        cells = ", ".join(
+            f"CASE WHEN edged THEN {trimmed(f'c{place}')} ELSE c{place} END AS c{place}" for place in wanted
+        )
         return (
-            f"SELECT row_number, line_number, {problem} AS problem, {clean} "
-            f"FROM (SELECT *, {edges(cells)} AS edged FROM {read} WHERE {where})"
+            f"SELECT * EXCLUDE (edged) REPLACE ({cells}) FROM (SELECT *, {self.edged(wanted)} AS edged FROM ({rows}))"
         )
 
     def needed_places(self) -> list[int]:
@@ -71,11 +79,11 @@ class Reader:
         found = [self.source.mapping[field.cell] for field in fields if field.cell in self.source.mapping]
         return found if self.source.checked else sorted({*found, *self.source.mapping.values()})
 
-    def typed(self, rows: str) -> str:
+    def typed(self, rows: str, adopts: str = "true") -> str:
         """Write the query that makes typed columns of trimmed rows: ROW and the plan's columns."""
         columns = ", ".join(f"{self._column(name)} AS {quote_name(name)}" for name in self.plan.columns)
         return (
-            f"SELECT row_number, line_number, {self.match_key()} AS match_key, true AS adopts"
+            f"SELECT row_number, line_number, {self.match_key()} AS match_key, {adopts} AS adopts"
             f"{', ' + columns if columns else ''} FROM ({rows})"
         )
 
@@ -110,9 +118,12 @@ class Reader:
     def _gather(self, clean: str, sources: Sequence[str]) -> str:
         """Give a JSON object of several fields; the cleaner makes nothing that JSON would have to escape."""
         places = [(name, self.place(name)) for name in sources if name in self.source.mapping]
-        parts = ", ".join(f"'\"{name}\":\"' || {CLEANERS[clean].on(place)} || '\"'" for name, place in places)
-        blank = " AND ".join(f"{place} = ''" for _, place in places)
-        return f"CASE WHEN {blank} THEN NULL ELSE nullif('{{' || concat_ws(',', {parts}) || '}}', '{{}}') END"
+        cells = ", ".join(place for _, place in places)
+        names = ", ".join(quote_text(f'"{name}":"') for name, _ in places)
+        # One expression over a list of the cells: a plan for each of them would take longer than a batch's work.
+        told = f"list_transform([{cells}], lambda v, i: [{names}][i] || {CLEANERS[clean].on('v')} || '\"')"
+        filled = f"list_filter({told}, lambda one: one IS NOT NULL)"
+        return f"nullif('{{' || array_to_string({filled}, ',') || '}}', '{{}}')"
 
     def _has_extra(self) -> bool:
         return self.plan.target.extra in self.plan.columns

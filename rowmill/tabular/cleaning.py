@@ -42,50 +42,59 @@ def edges(columns: list[str]) -> str:
     return f"regexp_matches(concat_ws({_GAP}, {', '.join(columns)}), '{pattern}')"
 
 
-def _scaled(cell: str, pattern: str, number: int, scale: int) -> str:
-    """Read one number with its scale out of a cell by the groups of a pattern."""
-    text = f"replace(regexp_extract({cell}, '{pattern}', {number}), ',', '')"
-    factor = (
-        f"CASE lower(regexp_extract({cell}, '{pattern}', {scale}))[1] "
-        "WHEN 'k' THEN 1000 WHEN 'm' THEN 1000000 WHEN 'b' THEN 1000000000 WHEN 't' THEN "
-        f"CASE WHEN lower(regexp_extract({cell}, '{pattern}', {scale})) = 'thousand' THEN 1000 ELSE 1000000000000 END "
-        "ELSE 1 END"
+def _once(value: str, name: str, then: str) -> str:
+    """Work a value out once and look at it several times: a list of one. A plan grows with its text, and is made anew
+    for every batch."""
+    return f"list_transform([{value}], lambda {name}: {then})[1]"
+
+
+def _scaled(number: str, scale: str) -> str:
+    """Give one number with its scale, both as written."""
+    return (
+        f"try_cast(replace({number}, ',', '') AS DECIMAL(22, 4)) * CASE WHEN {scale} = '' THEN 1 "
+        f"WHEN lower({scale}) IN ('k', 'thousand') THEN 1000 WHEN lower({scale})[1] = 'm' THEN 1000000 "
+        f"WHEN lower({scale})[1] = 'b' THEN 1000000000 ELSE 1000000000000 END"
     )
-    return f"try_cast({text} AS DECIMAL(22, 4)) * {factor}"
 
 
+# The groups of both: a sign, a number and its scale, the upper end of a range and its scale.
+_PARTS = "['sign', 'a', 'a_scale', 'b', 'b_scale']"
 _COUNT = (
-    f"^[~<>]?\\s*({_NUMBER})\\s*({_SCALE}?)(?:{_TO}({_NUMBER})\\s*({_SCALE}?)|\\s*\\+)?(?:\\s*(?:employees|people))?$"
+    f"^()[~<>]?\\s*({_NUMBER})\\s*({_SCALE}?)(?:{_TO}({_NUMBER})\\s*({_SCALE}?)|\\s*\\+)?(?:\\s*(?:employees|people))?$"
 )
 _SUM = f"(?:{_SIGN}|{_CODE})?\\s*({_NUMBER})\\s*({_SCALE}?)\\s*{_CODE}?"
 _MONEY = f"^(-?){_SUM}(?:{_TO}{_SUM}|\\s*\\+)?$"
 
 
-def _least(pattern: str, plain: str, kind: str, number: int, scale: int) -> str:
+def _least(pattern: str, plain: str, kind: str) -> str:
     """Give the number of a cell, of a range its lower end."""
-    value = _scaled("{column}", pattern, number, scale)
+    value = f"CASE WHEN p.sign = '-' THEN -1 ELSE 1 END * {_scaled('p.a', 'p.a_scale')}"
+    read = _once(
+        f"regexp_extract({{column}}, '{pattern}', {_PARTS})",
+        "p",
+        f"CASE WHEN p.a <> '' THEN try_cast({value} AS {kind}) END",
+    )
     return (
         f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{plain}') "
-        f"THEN try_cast({{column}} AS {kind}) "
-        f"WHEN regexp_full_match({{column}}, '{pattern}') THEN try_cast({value} AS {kind}) END"
+        f"THEN try_cast({{column}} AS {kind}) ELSE {read} END"
     )
 
 
-def _most(pattern: str, kind: str, number: int, scale: int) -> str:
+def _most(pattern: str, kind: str) -> str:
     """Give the upper end of a range, NULL where there is none."""
-    value = _scaled("{column}", pattern, number, scale)
-    single = "NOT contains({column}, '-') AND NOT regexp_matches({column}, '\u2013|\u2014|to')"
-    return (
-        f"CASE WHEN ({single}) OR NOT regexp_full_match({{column}}, '{pattern}') "
-        f"OR regexp_extract({{column}}, '{pattern}', {number}) = '' THEN NULL ELSE try_cast({value} AS {kind}) END"
+    range_ = " OR ".join(f"contains({{column}}, '{sign}')" for sign in ("-", "\u2013", "\u2014", "to"))
+    read = _once(
+        f"regexp_extract({{column}}, '{pattern}', {_PARTS})",
+        "p",
+        f"CASE WHEN p.b <> '' THEN try_cast({_scaled('p.b', 'p.b_scale')} AS {kind}) END",
     )
+    return f"CASE WHEN {range_} THEN {read} END"
 
-
-_MONEY_LEAST = _least(_MONEY, "-?\\d{1,15}(?:\\.\\d{1,2})?", "DECIMAL(20, 2)", 2, 3)
 
 # Where a point in time is meant, what stands behind the day; T or a blank before it, a zone behind it.
 _CLOCK = "(\\d{1,2}:\\d{2}(?::\\d{2})?)(?:\\.\\d+)?(?: ?([AaPp][Mm]))?(?: ?(Z|UTC|GMT|[-+]\\d{2}:?\\d{2}))?"
 _WITH_CLOCK = f"^(.*?)[T ,]+{_CLOCK}$"
+_CLOCK_PARTS = "['day', 'clock', 'half', 'zone']"
 _FORMS = (
     ("\\d{4}-\\d{2}-\\d{2}", "%Y-%m-%d", "{day}"),
     ("\\d{1,2}/\\d{1,2}/\\d{4}", "%m/%d/%Y", "{day}"),
@@ -112,40 +121,51 @@ _ISO_MOMENT = "[12]\\d{3}-\\d{2}-\\d{2}(?:[T ]\\d{2}:\\d{2}:\\d{2})?Z?"
 
 def _moment() -> str:
     """Give the point in time of a cell in UTC; one that names no zone is taken for UTC."""
-    part = [f"regexp_extract({{column}}, '{_WITH_CLOCK}', {group})" for group in range(5)]
     clock = (
-        f"CASE WHEN {part[3]} <> '' THEN try_strptime({part[2]} || ' ' || upper({part[3]}), "
-        "['%I:%M:%S %p', '%I:%M %p']) "
-        f"ELSE try_strptime({part[2]}, ['%H:%M:%S', '%H:%M']) END"
+        "CASE WHEN p.half <> '' THEN try_strptime(p.clock || ' ' || upper(p.half), ['%I:%M:%S %p', '%I:%M %p']) "
+        "ELSE try_strptime(p.clock, ['%H:%M:%S', '%H:%M']) END"
     )
-    since = f"(({clock}) - TIMESTAMP '1900-01-01')"
     minutes = (
-        f"CASE WHEN {part[4]}[1] IN ('+', '-') THEN (CASE WHEN {part[4]}[1] = '-' THEN -1 ELSE 1 END) * "
-        f"(try_cast({part[4]}[2:3] AS INTEGER) * 60 + try_cast({part[4]}[-2:] AS INTEGER)) ELSE 0 END"
+        "CASE WHEN p.zone[1] IN ('+', '-') THEN (CASE WHEN p.zone[1] = '-' THEN -1 ELSE 1 END) * "
+        "(try_cast(p.zone[2:3] AS INTEGER) * 60 + try_cast(p.zone[-2:] AS INTEGER)) ELSE 0 END"
     )
+    day = _once("CASE WHEN p.clock <> '' THEN p.day ELSE {column} END", "d", _day("d"))
+    since = (
+        f"CASE WHEN p.clock <> '' THEN (({clock}) - TIMESTAMP '1900-01-01') - to_minutes({minutes}) "
+        "ELSE INTERVAL 0 SECOND END"
+    )
+    parts = f"CASE WHEN contains({{column}}, ':') THEN regexp_extract({{column}}, '{_WITH_CLOCK}', {_CLOCK_PARTS}) END"
     return (
         f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{_ISO_MOMENT}') "
-        "THEN try_cast(rtrim({column}, 'Z') AS TIMESTAMP) "
-        f"WHEN regexp_full_match({{column}}, '{_WITH_CLOCK}') "
-        f"THEN ({_day(part[1])}) + {since} - to_minutes({minutes}) ELSE {_day('{column}')} END"
+        f"THEN try_cast(rtrim({{column}}, 'Z') AS TIMESTAMP) ELSE {_once(parts, 'p', f'{day} + {since}')} END"
     )
 
 
 _FILLED = "nullif({column}, '')"
 _SPLIT = "string_split(replace(replace(replace({column}, ';', ','), '|', ','), E'\\n', ','), ',')"
-_EXTENSION = "regexp_replace({column}, '(?i)\\s*(?:x|ext\\.?|extension|#)\\s*\\d{1,6}$', '')"
-_BARE = "replace(" * 6 + "{column}" + "".join(f", '{sign}', '')" for sign in " -()./")
-# Most numbers have plain decoration, and taking off a few signs is cheaper than a pattern or a translation.
-_DIGITS = (
-    f"CASE WHEN regexp_full_match({{column}}, '[+0-9 ()./-]+') THEN {_BARE} "
-    f"ELSE translate({_EXTENSION}, '()- ./\u2013\u2011\u00a0', '') END"
+_WORD = '[^\\s\\pZ,;|"\\\\\\x00-\\x1f]+(?: [^\\s\\pZ,;|"\\\\\\x00-\\x1f]+)*'
+# Most lists are words with a comma between them, which need no taking apart.
+_LIST = (
+    f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{_WORD}(?:, ?{_WORD})*') "
+    """THEN '["' || replace(replace({column}, ', ', ','), ',', '","') || '"]' """
+    "ELSE nullif(to_json(list_filter(list_transform("
+    f"{_SPLIT}, lambda x: trim(x)), lambda x: x <> ''))::VARCHAR, '[]') END"
 )
-# A list of one, so that the digits are worked out once and looked at several times.
+_EXTENSION = "regexp_replace({column}, '(?i)\\s*(?:x|ext\\.?|extension|#)\\s*\\d{1,6}$', '')"
+# Taking off a few signs is cheaper than a pattern or a translation, and most numbers have no others.
+_BARE = "replace(" * 6 + "{column}" + "".join(f", '{sign}', '')" for sign in " -()./")
+_DIGITS = "regexp_full_match(d, '\\+?\\d{7,15}')"
+_ODD = _once(f"translate({_EXTENSION}, '()- ./\u2013\u2011\u00a0', '')", "d", f"CASE WHEN {_DIGITS} THEN d END")
 _PHONE = (
-    f"CASE WHEN {{column}} = '' THEN NULL ELSE list_transform([{_DIGITS}], lambda d: "
-    "CASE WHEN NOT regexp_full_match(d, '\\+?\\d{7,15}') THEN NULL WHEN d[1] = '+' THEN d "
-    "WHEN d[1:2] = '00' THEN '+' || d[3:] WHEN length(d) = 10 AND d >= '2' THEN '+1' || d "
-    "WHEN length(d) = 11 AND d[1] = '1' AND d[2] >= '2' THEN '+' || d ELSE d END)[1] END"
+    "CASE WHEN {column} = '' THEN NULL ELSE "
+    + _once(
+        _once(_BARE, "d", f"CASE WHEN {_DIGITS} THEN d ELSE {_ODD} END"),
+        "d",
+        "CASE WHEN starts_with(d, '+') THEN d WHEN starts_with(d, '00') THEN '+' || d[3:] "
+        "WHEN length(d) = 10 AND d >= '2' THEN '+1' || d "
+        "WHEN length(d) = 11 AND d >= '12' AND d < '2' THEN '+' || d ELSE d END",
+    )
+    + " END"
 )
 _TRUE = "'true', 'yes', 'y', 't', '1', 'x', 'on'"
 _FALSE = "'false', 'no', 'n', 'f', '0', 'off'"
@@ -159,23 +179,20 @@ CLEANERS: dict[str, Cleaner] = {
             "count",
             "A whole number as people write it: 1,200, 1.2M, 11-50 (the lower end), 10,001+.",
             "BIGINT",
-            _least(_COUNT, "\\d{1,15}", "BIGINT", 1, 2),
+            _least(_COUNT, "\\d{1,15}", "BIGINT"),
         ),
-        Cleaner("count-most", "The upper end of a range of numbers.", "BIGINT", _most(_COUNT, "BIGINT", 3, 4)),
+        Cleaner("count-most", "The upper end of a range of numbers.", "BIGINT", _most(_COUNT, "BIGINT")),
         Cleaner(
             "money",
             "An amount as people write it: $3,400, 1.2M, EUR and the like; of a range the lower end.",
             "DECIMAL(20, 2)",
-            _MONEY_LEAST.replace(
-                f"THEN try_cast({_scaled('{column}', _MONEY, 2, 3)}",
-                f"THEN try_cast((CASE WHEN {{column}}[1] = '-' THEN -1 ELSE 1 END) * {_scaled('{column}', _MONEY, 2, 3)}",
-            ),
+            _least(_MONEY, "-?\\d{1,15}(?:\\.\\d{1,2})?", "DECIMAL(20, 2)"),
         ),
         Cleaner(
             "money-most",
             "The upper end of a range of amounts.",
             "DECIMAL(20, 2)",
-            _most(_MONEY, "DECIMAL(20, 2)", 4, 5),
+            _most(_MONEY, "DECIMAL(20, 2)"),
         ),
         Cleaner(
             "share",
@@ -202,8 +219,7 @@ CLEANERS: dict[str, Cleaner] = {
             "list",
             "Words separated by commas, semicolons or bars become a list.",
             "VARCHAR",
-            "CASE WHEN {column} = '' THEN NULL ELSE nullif(to_json(list_filter(list_transform("
-            f"{_SPLIT}, lambda x: trim(x)), lambda x: x <> ''))::VARCHAR, '[]') END",
+            _LIST,
         ),
         Cleaner(
             "phone-digits",

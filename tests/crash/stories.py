@@ -50,6 +50,7 @@ from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.sessions import cancel_session, open_session
 from tests.crash.cohort_story import prepare_cohort, tell_cohort
+from tests.crash.merge_story import BULK_STORIES, effect_alone, prepare_merge, tell_merge, tell_poison
 from tests.probe import Probe
 
 registry.extend({"probe": "tests.probe.Probe"}, {}, {})
@@ -78,6 +79,9 @@ def prepare(story: str) -> None:
         inspect_upload(finish_upload(upload, *receive_whole(upload, [BLOCK], 1 << 20)))
     elif story == "cohort":
         prepare_cohort(caller)
+    elif story in BULK_STORIES:
+        upload = begin_upload(caller, "contact_import", "contacts.csv")
+        inspect_upload(finish_upload(upload, *receive_whole(upload, [prepare_merge(story)], 1 << 20)))
     elif story not in ("intake", "refused", "chunked"):
         upload = begin_upload(caller, "probe", "probe.csv")
         inspect_upload(
@@ -329,6 +333,8 @@ STORIES: dict[str, Callable[[], None]] = {
     "refused": refused,
     "mended": mended,
     "cohort": cohort,
+    "merge": lambda: (restart(), tell_merge(caller(), only_job, run_out))[1],
+    "merge_poison": lambda: (restart(), tell_poison(caller(), only_job, run_out))[1],
     "work": work,
     "stop": stop,
     "poison": poison,
@@ -374,6 +380,7 @@ CONTROLS: dict[str, Callable[[], None]] = {
     "no_cancel_check": no_cancel_check,
     "two_transactions": two_transactions,
     "purged_first": purged_first,
+    "effect_alone": effect_alone,
 }
 
 

@@ -14,8 +14,25 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
-STORIES = ("intake", "chunked", "cohort", "work", "steer", "poison", "refused", "mended", "stop")
-CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("intake", "purged_first"))
+STORIES = (
+    "intake",
+    "chunked",
+    "cohort",
+    "merge",
+    "merge_poison",
+    "work",
+    "steer",
+    "poison",
+    "refused",
+    "mended",
+    "stop",
+)
+CONTROLS = (
+    ("steer", "no_cancel_check"),
+    ("work", "two_transactions"),
+    ("intake", "purged_first"),
+    ("merge", "effect_alone"),
+)
 DATABASES = ("sqlite", "postgres")
 RUNS: tuple[tuple[str, ...], ...] = tuple(
     (database, *told) for told in (*((story,) for story in STORIES), *CONTROLS) for database in DATABASES
@@ -56,5 +73,10 @@ def test_killed_at_every_point_nothing_is_lost(story, database, runs) -> None:
 @pytest.mark.parametrize(("story", "control"), CONTROLS)
 def test_a_crippled_engine_is_caught(story: str, control: str, database: str, runs) -> None:
     told = runs[(database, story, control)].result()
-    words = {"no_cancel_check": "cancel:", "two_transactions": "counters:", "purged_first": "orphan:"}[control]
+    words = {
+        "no_cancel_check": "cancel:",
+        "two_transactions": "counters:",
+        "purged_first": "orphan:",
+        "effect_alone": "merge:",
+    }[control]
     assert any(words in violation for violation in told["violations"]), told
