@@ -1,23 +1,34 @@
 r"""Contacts into Postgres: the whole import from the stored upload to the last commit, against what else there is.
 
+    python bench/contacts.py --rows 100000 [--database sqlite] [--alone] [--outside | --modules DIR]
+
 The reference is `psql \copy` of clean, typed cells into a table with the same columns and indexes. Ours receives the raw
 export, judges it, cleans, checks, deduplicates and merges it, with its account. Two batches at a time, fsync on.
+Measured: an empty table, the same file again, one with 1 % of its rows changed, and the undo of that. Held against the
+book of the file on the way: the account, that the second run changes nothing, that the undo restores a checksum.
+`--alone` leaves all others out. `--outside` adds pandas and django-import-export (at most 10,000 rows), which pip installs
+into a temporary folder. The last line is JSON; a ratio is our seconds over theirs for as many rows, of the same run.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("sqlalchemy==2.0.58", "django-import-export==4.3.3")
+OUTSIDE_ROWS = 10_000
 
 
 def main() -> None:
@@ -25,11 +36,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000, help="rows of the file (10000)")
     parser.add_argument("--concurrency", type=int, default=2, help="batches at a time (2)")
-    parser.add_argument(
-        "--bulk-create-rows", type=int, default=10_000, help="most rows for Django's bulk_create (10000)"
-    )
+    parser.add_argument("--bulk-create-rows", type=int, default=10_000, help="most rows for bulk_create (10000)")
     parser.add_argument("--database", choices=("postgres", "sqlite"), default="postgres", help="which (postgres)")
     parser.add_argument("--dir", default=None, help="a folder on the disk to measure; else the system's temporary one")
+    parser.add_argument(
+        "--file", type=Path, default=None, help="a file made by `rowmill sample contacts`, to save time"
+    )
+    parser.add_argument("--book", type=Path, default=None, help="its book")
+    parser.add_argument("--alone", action="store_true", help="measure only ours and \\copy")
+    parser.add_argument("--outside", action="store_true", help="add what pip has to install first")
+    parser.add_argument("--modules", type=Path, default=None, help="where that is installed already")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
     folder = Path(tempfile.mkdtemp(prefix="rowmill-bench-", dir=options.dir))
@@ -61,49 +77,124 @@ class Bench:
 
         self.folder, self.options = folder, options
         self.caller = find_caller(add_member(create_org("bench"), "bench@rowmill.test", "admin"))
-        self.file = folder / "contacts.csv"
-        make_contacts(options.rows, 1, self.file)
+        self.file, self.book = options.file or folder / "contacts.csv", options.book or folder / "book"
+        if options.file is None:
+            make_contacts(options.rows, 1, self.file, self.book)
         self.figures: dict[str, Any] = {"rows": options.rows, "bytes": self.file.stat().st_size}
         self.seconds: dict[str, float] = {}
+        self.most_mb = 0
+
+    @property
+    def on_postgres(self) -> bool:
+        """Tell which database it is."""
+        return bool(self.options.database == "postgres")
 
     def run(self) -> None:
         """Run everything and report."""
-        self.figures["first"] = self.import_file("rowmill")
-        self.figures["again"] = self.import_file("rowmill_again")
-        if self.options.database == "postgres":
+        self.import_all()
+        if self.on_postgres:
             self.copy_typed()
-        self.bulk_create()
+        if not self.options.alone:
+            self.bulk_create()
+            if self.on_postgres and (self.options.outside or self.options.modules):
+                self.run_outside()
         self.report()
 
-    def import_file(self, name: str) -> dict[str, int]:
-        """Import the raw file: judge it, then the job. Shape: the counts of the merge."""
-        from steps import wait_for
+    # ---------------------------------------------------------------------------------------- ours
 
+    def import_all(self) -> None:
+        """Import the file, import it again, import it with changes, take those back; hold each against the book."""
+        expected = Counter(line["expect"] for line in self.book_lines())
+        told = self.import_file("rowmill", self.file)
+        assert told["inserted"] == expected["inserted"], (told, expected)
+        assert (told["duplicates"], told["rejected"]) == (expected["duplicate"], expected["rejected"]), told
+        first = self.checksum()
+        told = self.import_file("rowmill_again", self.file)
+        assert (told["inserted"], told["updated"]) == (0, 0), told
+        assert self.checksum() == first, "the second run changed something"
+        changed = self.folder / "changed.csv"
+        rows = self.change(changed)
+        told = self.import_file("rowmill_changed", changed)
+        assert (told["inserted"], told["updated"]) == (0, rows), (told, rows)
+        assert self.checksum() != first
+        begun = time.perf_counter()
+        self.take_back(rows)
+        self.seconds["undo_of_changes"] = time.perf_counter() - begun
+        assert self.checksum() == first, "the undo did not restore the table"
+        self.figures["largest_process_mb"] = self.most_mb
+
+    def take_back(self, rows: int) -> None:
+        """Undo the last import, which changed so many rows."""
+        from rowmill.merging.undo import undo_job
+        from rowmill.models import Job
+
+        undo = undo_job(self.caller, Job.objects.select_related("org").latest("pk"))
+        assert (undo.restored, undo.removed, undo.kept) == (rows, 0, 0)
+
+    def book_lines(self) -> Any:
+        """Read the book."""
+        with self.book.open("rb") as file:
+            yield from map(json.loads, file)
+
+    def change(self, out: Path) -> int:
+        """Write the file with another title in every hundredth row that stands for itself. Gives how many."""
+        changed = 0
+        with self.file.open(newline="", encoding="utf-8") as old, out.open("w", newline="", encoding="utf-8") as new:
+            reader, writer = csv.reader(old), csv.writer(new, lineterminator="\n")
+            header = next(reader)
+            writer.writerow(header)
+            title = header.index("Title")
+            for cells, line in zip(reader, self.book_lines(), strict=True):
+                if line["row"] % 100 == 50 and line["expect"] == "inserted":
+                    cells[title] += " (acting)"
+                    changed += 1
+                writer.writerow(cells)
+        return changed
+
+    def checksum(self) -> Any:
+        """Give a sum over all rows of the table with all their columns, ids too."""
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            if self.on_postgres:
+                cursor.execute("SELECT count(*), sum(hashtextextended(c::text, 0)::numeric) FROM rowmill_contact AS c")
+                return cursor.fetchone()
+            cursor.execute("SELECT * FROM rowmill_contact")
+            return sum(hash(row) for row in iter(cursor.fetchone, None))
+
+    def import_file(self, name: str, file: Path) -> dict[str, int]:
+        """Import a raw file: judge it, then the job. Shape: the counts of the merge."""
         from rowmill.jobs.progress import read_progress
         from rowmill.jobs.runner import Runner
         from rowmill.jobs.submit import submit_job
+        from rowmill.models import Job
         from rowmill.uploads.inspect import inspect_upload
         from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 
         upload = begin_upload(self.caller, "contact_import", "contacts.csv")
-        with self.file.open("rb") as file:
-            size, sha256 = receive_whole(upload, iter(lambda: file.read(1 << 20), b""), 1 << 40)
+        with file.open("rb") as source:
+            size, sha256 = receive_whole(upload, iter(lambda: source.read(1 << 20), b""), 1 << 40)
         upload = finish_upload(upload, size, sha256)
         runner = Runner(self.options.concurrency)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak of memory is counted from here
         begun = time.perf_counter()
         upload = inspect_upload(upload)
         judged = time.perf_counter()
         runner.start()
         job = submit_job(upload, None, {})
-        wait_for(job)
+        while Job.objects.values_list("state", flat=True).get(pk=job.pk) in ("PENDING", "PROCESSING"):
+            time.sleep(0.05)
         ended = time.perf_counter()
         runner.stop()
-        self.seconds[name] = ended - begun
-        self.seconds[f"{name}_judging"] = judged - begun
-        self.seconds[f"{name}_merging"] = ended - judged
-        progress = read_progress(job)
+        self.seconds |= {name: ended - begun, f"{name}_judging": judged - begun, f"{name}_merging": ended - judged}
+        self.most_mb = max(self.most_mb, peak_mb())
+        progress = read_progress(Job.objects.select_related("upload").get(pk=job.pk))
         assert progress.balance["rows_balance"], progress
+        self.figures[name] = progress.merged
+        print(f"{name}: {ended - begun:,.1f} s, {progress.merged}", flush=True)
         return progress.merged
+
+    # ---------------------------------------------------------------------------------------- the others
 
     def copy_typed(self) -> None:
         """Copy the same rows, clean and typed, by psql into a table with the same columns, defaults and indexes."""
@@ -114,6 +205,7 @@ class Bench:
         self.psql(f"\\copy bare_contact FROM '{plain}' (FORMAT csv)")
         self.seconds["psql_copy"] = time.perf_counter() - begun
         self.psql("DROP TABLE bare_contact")
+        plain.unlink()
 
     def psql(self, command: str) -> None:
         """Run one command of psql."""
@@ -121,35 +213,61 @@ class Bench:
         subprocess.run(["psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "-c", command, url], check=True)
 
     def bulk_create(self) -> None:
-        """Insert the same contacts, already typed, by Django's bulk_create in batches of 10,000."""
+        """Insert the same contacts, already typed, by Django's bulk_create in batches of 10,000; then once more as upserts."""
         from rowmill.models import Contact
 
         rows = min(self.options.rows, self.options.bulk_create_rows)
         found = list(Contact.objects.order_by("pk")[:rows])
         Contact.objects.all().delete()
-        for contact in found:
-            contact.pk = None
-        begun = time.perf_counter()
-        Contact.objects.bulk_create(found, batch_size=10_000 if self.options.database == "postgres" else None)
-        taken = time.perf_counter() - begun
-        self.seconds["bulk_create"] = taken * self.options.rows / max(1, len(found))
+        size = 10_000 if self.on_postgres else None
+        fields = [field.name for field in Contact._meta.concrete_fields if field.name not in ("id", "org", "match_key")]
+        upsert = {"update_conflicts": True, "unique_fields": ["org", "match_key"], "update_fields": fields}
+        for name, how in (("bulk_create", {}), ("bulk_create_update_conflicts", upsert)):
+            for contact in found:
+                contact.pk = None
+            begun = time.perf_counter()
+            Contact.objects.bulk_create(found, batch_size=size, **how)
+            self.seconds[name] = (time.perf_counter() - begun) * self.options.rows / max(1, len(found))
         self.figures["bulk_create_rows"] = len(found)
+
+    def run_outside(self) -> None:
+        """Run what is not installed here, each in a process of its own, with the packages in a folder of their own."""
+        modules = self.options.modules or self.folder / "modules"
+        if self.options.modules is None:
+            quietly = ["-q", "--disable-pip-version-check", "--no-deps", "--target", str(modules)]
+            packages = [*PACKAGES, "tablib==3.7.0", "diff-match-patch==20241021", "typing_extensions==4.16.0"]
+            subprocess.run([sys.executable, "-m", "pip", "install", *quietly, *packages], check=True)
+        path = os.pathsep.join([str(ROOT), str(modules)])
+        for name in ("pandas_to_sql", "import_export"):
+            command = [sys.executable, str(Path(__file__).with_name("contacts_outside.py")), name, str(OUTSIDE_ROWS)]
+            done = subprocess.run(
+                command, env={**os.environ, "PYTHONPATH": path}, check=True, stdout=subprocess.PIPE, text=True
+            )
+            told = json.loads(done.stdout.splitlines()[-1])
+            self.seconds[name] = told["seconds"] * self.options.rows / told["rows"]
+        self.figures["outside_rows"] = OUTSIDE_ROWS
 
     def report(self) -> None:
         """Print it."""
-        ours = self.seconds["rowmill"]
-        print(
-            f"\n{self.options.rows:,} contacts of 48 columns, {self.figures['bytes'] / 1e6:,.0f} MB, {self.options.database}\n"
-        )
+        ours, rows = self.seconds["rowmill"], self.options.rows
+        print(f"\n{rows:,} contacts of 48 columns, {self.figures['bytes'] / 1e6:,.0f} MB, {self.options.database}\n")
         for name, seconds in self.seconds.items():
-            print(
-                f"  {name:22} {seconds:9.2f} s   {self.options.rows / seconds:12,.0f} rows/s   ours {ours / seconds:6.2f} x"
-            )
-        against = [name for name in ("psql_copy", "bulk_create", "rowmill_again") if name in self.seconds]
-        ratios = {name: round(ours / self.seconds[name], 3) for name in against}
-        ratios["merging_to_psql_copy"] = round(self.seconds["rowmill_merging"] / self.seconds.get("psql_copy", ours), 3)
+            print(f"  {name:28} {seconds:9.2f} s   {rows / seconds:12,.0f} rows/s   ours {ours / seconds:6.3f} x")
+        parts = ("_judging", "_merging")
+        against = [n for n in self.seconds if n != "rowmill" and not n.endswith(parts) and not n.startswith("undo")]
+        ratios = {name: round(ours / self.seconds[name], 4) for name in against}
+        ratios["again_to_first"] = round(self.seconds["rowmill_again"] / ours, 3)
+        if "psql_copy" in self.seconds:
+            ratios["merging_to_psql_copy"] = round(self.seconds["rowmill_merging"] / self.seconds["psql_copy"], 3)
         self.figures["seconds"] = {name: round(seconds, 3) for name, seconds in self.seconds.items()}
         print("\n" + json.dumps({"name": "contacts", "ratios": ratios, "figures": self.figures}))
+
+
+def peak_mb() -> int:
+    """Give the most memory that this process had since the peak was last cleared, or any child of it ever had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    own = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ SHARE_WRITTEN = Check(
     slug="share-written",
     title="this is not a number or a percentage",
     help="Write a number such as 95, 0.95 or 95%.",
-    bad_when=unreadable("share", "\\d{1,4}(\\.\\d+)?"),
+    bad_when=unreadable("share", "\\d{1,4}(?:\\.\\d+)? ?%?"),
 )
 DAY_WRITTEN = Check(
     slug="day-written",
@@ -81,5 +81,9 @@ CONTACT_KEY = Check(
     slug="contact-key",
     title="there is neither a contact ID nor an e-mail address in this row",
     help="Fill in one of them: without it nobody can tell whom the row is about.",
-    bad_when=f"{trimmed('{contact_id}')} = '' AND {trimmed('{email}')} = ''",
+    # The comparison settles nearly every row, and trimming with a list of signs is dear.
+    bad_when=(
+        "CASE WHEN {contact_id} >= '!' AND {contact_id} < '\u00a0' THEN false "
+        f"ELSE {trimmed('{contact_id}')} = '' AND {trimmed('{email}')} = '' END"
+    ),
 )

@@ -26,7 +26,7 @@ DUPLICATE_WORDS = "Row {winner:,} of this file is about the same one; it stands 
 AMBIGUOUS_WORDS = "Rows of this file with different IDs have this key, so nobody can tell which one is meant."
 _local = threading.local()
 # What DuckDB hands to Python; SQLite is given texts, as Django would write them.
-_PLAIN = {"BIGINT", "BOOLEAN"}
+_PLAIN = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ def prepare_batch(reader: Reader, groups: Groups, first: int, last: int, scratch
     prepared = Prepared(reader.plan, reader.names, outcomes=outcomes, duplicates=duplicates)
     query = _query(con, reader, groups, between)
     if connection.vendor != "postgresql":
-        prepared.values = con.execute(f"SELECT {_for_python(con, query)} FROM ({query})").fetchall()
+        prepared.values = con.execute(f"SELECT {_for_python(reader)} FROM ({query})").fetchall()
         prepared.rows = len(prepared.values)
         con.execute("DROP TABLE batch; DROP TABLE special")
         yield prepared
@@ -140,10 +140,9 @@ def reject_problems(number: int, problems: str) -> Outcome:
     return Outcome(number, "rejected", "INVALID_INPUT", "; ".join(dict.fromkeys(told)))
 
 
-def _for_python(con: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Write the columns of a query as SQLite stores them."""
-    found = con.execute(f"DESCRIBE {query}").fetchall()
-    return ", ".join(_as_text(quote_name(str(name)), str(kind)) for name, kind, *_ in found)
+def _for_python(reader: Reader) -> str:
+    """Write the columns of a batch as SQLite stores them."""
+    return ", ".join(_as_text(quote_name(name), reader.type_of(name)) for name in reader.names)
 
 
 def _as_text(column: str, kind: str) -> str:

@@ -15,6 +15,7 @@ from rowmill.tabular.load import quote_name, quote_text
 from rowmill.tabular.rows import name_columns
 
 ROW = ("row_number", "line_number", "match_key", "adopts")
+_ROW_TYPES = {"row_number": "BIGINT", "line_number": "BIGINT", "adopts": "BOOLEAN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,11 @@ class Reader:
         for column in self.columns:
             condition = condition.replace("{" + column.name + "}", self.place(column.name))
         return f"CASE WHEN {condition} THEN {quote_text(f'{slug}:')} END" if check.severity == "error" else ""
+
+    def type_of(self, name: str) -> str:
+        """Give DuckDB's type of a column that `typed` yields."""
+        field = self.plan.target.find_field(name) if name in self.plan.columns else None
+        return CLEANERS[field.clean].type if field is not None else _ROW_TYPES.get(name, "VARCHAR")
 
     def followed(self, field: TargetField) -> bool:
         """Tell whether a field changes with another one that the plan has."""

@@ -42,11 +42,12 @@ class Statements:
         """Make the temporary tables: what came, and what of it is there already."""
         columns = ", ".join(f"{name} {self._type(name)}" for name in self.plan.columns)
         end = " ON COMMIT DROP" if self.postgres else ""
+        number = "bigint" if self.postgres else "integer"  # which is the row itself there, without an index
         return [
             *self.unstage(),
-            f"CREATE TEMPORARY TABLE {STAGED} (row_number bigint PRIMARY KEY, line_number bigint, match_key text, adopts boolean, "
+            f"CREATE TEMPORARY TABLE {STAGED} (row_number {number} PRIMARY KEY, line_number bigint, match_key text, adopts boolean, "
             f"seek_key text, late boolean{', ' + columns if columns else ''}){end}",
-            f"CREATE TEMPORARY TABLE {FOUND} (row_number bigint PRIMARY KEY, id bigint, differs boolean){end}",
+            f"CREATE TEMPORARY TABLE {FOUND} (row_number {number} PRIMARY KEY, id bigint, differs boolean){end}",
         ]
 
     def unstage(self) -> list[str]:

@@ -68,6 +68,11 @@ class Loader:
             # What compares all rows needs memory that reading them does not: then the file is not to blame.
             self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
 
+    @property
+    def met(self) -> list[Bad]:
+        """Give the conditions that some row meets: no later pass needs the others."""
+        return [one for one, count in zip(self.bad, self.counts, strict=True) if count or self.failed]
+
     def interrupt(self) -> None:
         """Stop a pass that has become pointless."""
         if self._thread is not None and self._thread.is_alive():

@@ -96,8 +96,11 @@ def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) 
     """Count rows, rejected rows and the rows that each check finds bad, in one scan."""
     _list_bad_rows(con, source, bad)
     rows = number_rows(source) if any(b.over_all for b in bad) else source
-    rejecting = " OR ".join(f"({b.met_by('n')})" for b in bad if b.rejects) or "false"
-    counts = "".join(f", count_if({b.met_by('n')})" for b in bad)
+    if bad:  # each condition once, though two counts are made of it
+        met = ", ".join(f"({b.met_by('n')}) AS b{i}" for i, b in enumerate(bad))
+        rows = f"(SELECT {met} FROM {rows})"
+    rejecting = " OR ".join(f"b{i}" for i, b in enumerate(bad) if b.rejects) or "false"
+    counts = "".join(f", count_if(b{i})" for i in range(len(bad)))
     found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {rows}").fetchall()[0]
     return found[0], found[1], list(found[2:])
 

@@ -34,10 +34,10 @@ DEFAULT_LIMITS = Limits()
 class Reading:
     """A file that has been judged, with the loader still open on its rows.
 
-    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_path` is the text
-    that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
-    temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
-    rows hold even where others are broken.
+    `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `bad` are the conditions
+    that some row meets. `text_path` is the text that was read, in its pinned `shape`: the file itself, or what it was
+    unpacked or decoded to, which goes with the temporary folder; `text_bytes` is how long it is. `trusted`: the header is
+    sound and both counts agree, so that the rows hold even where others are broken.
     """
 
     inspection: Inspection
