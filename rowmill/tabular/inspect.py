@@ -254,9 +254,9 @@ class _Attempt:
             row.cells = [restore(cell) for cell in row.cells]
         return shape, rows
 
-    def _loader_source(self, path: Path, shape: Shape, longest_row_bytes: int = 0) -> str:
+    def _loader_source(self, paths: Sequence[Path], shape: Shape, longest_row_bytes: int = 0) -> str:
         """Give the SQL that reads the rows, cells as they were."""
-        source = load.csv_source(path, shape, longest_row_bytes=longest_row_bytes)
+        source = load.csv_source(paths, shape, longest_row_bytes=longest_row_bytes)
         if self.table is None or not self.table.stand_ins:
             return source
         return restoring_source(source, shape.columns)
@@ -274,30 +274,40 @@ class _Attempt:
         notes, head = self.notes, rows[header.index]
         ledger = Ledger(notes)
         enter_top(ledger, rows, header)
-        clean_path = self.temp / "clean"
-        copies = [self.path, source, clean_path]
+        copies = [self.path, source]
         if self.table_out is not None:
             copies.append(unfinished_name(self.table_out))
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.columns, self.checks, self.row_checks, header, rows)
         loader = Loader(con, conditions.bad)
-        clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
+        clean = Clean(
+            source,
+            self.temp / "clean",
+            head.end,
+            load.plain_header(shape),
+            loader.follow,
+            lambda part: loader.take(self._loader_source([part], shape)),
+        )
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
         plain = plain and header_sound
         if not plain:
             clean.begin()
         else:
-            loader.start(self._loader_source(source, shape))
-        scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+            loader.start(self._loader_source([source], shape))
+        try:
+            scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+        except NotUtf8:
+            loader.stop()
+            raise
         loader.join()
-        if clean.needed:
-            loader.run(self._loader_source(clean_path, shape, scan.long_row))
-        elif scan.long_row:
-            loader.run(self._loader_source(source, shape, scan.long_row))
+        files = clean.parts or [source]
+        if scan.long_row or (clean.needed and not loader.by_parts):
+            loader.run(self._loader_source(files, shape, scan.long_row))
+        loader.source = self._loader_source(files, shape, scan.long_row)
         self._compare(loader, ledger)
         self._tell_stage("integrity", encoding, shape, header, ledger.balance())
-        note_bad_cells(con, conditions, loader, ledger, notes)
+        note_bad_cells(conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
@@ -312,7 +322,16 @@ class _Attempt:
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
         reading = Reading(
-            inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
+            inspection,
+            con,
+            loader.source,
+            conditions.bad,
+            ledger,
+            source.stat().st_size,
+            trusted,
+            source,
+            shape,
+            loader.listed,
         )
         reading.inspection = replace(inspection, damage=draw_map(reading))
         return reading
@@ -351,10 +370,6 @@ class _Attempt:
                 check_top(top, head, shape, self.notes, tolerate, [at for at in self.unreadable[:1] if at < head.end])
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
-            except NotUtf8:
-                if self.con is not None:
-                    self.con.interrupt()
-                raise
             finally:
                 clean.close()
         return scan

@@ -54,7 +54,9 @@ class Outliner:
         kept = self._keep(text)
         before = np.append(np.add.reduceat(kept, first, dtype=np.int64).cumsum(), 0)
         signs = text[kept].tobytes()
-        outlines = [signs[a:b] for a, b in zip(before[-1:].tolist() + before[:-2].tolist(), before.tolist(), strict=False)]
+        outlines = [
+            signs[a:b] for a, b in zip(before[-1:].tolist() + before[:-2].tolist(), before.tolist(), strict=False)
+        ]
         for index in np.flatnonzero(ends - starts > MOST_BYTES).tolist():
             outlines[index] = b"%d" % starts[index]
         return outlines
