@@ -82,7 +82,8 @@ class Cause:
     """One root cause behind many findings, in one sentence without a cell's value.
 
     `count` places come from it. `mend` names what would clear `clears` of them without guessing (tabular.mends.MENDS);
-    "" where a person has to mend the file. The place is the first one, in the units of a finding.
+    "" where a person has to mend the file. `about`: these numbers are reckoned from a sample of the places; else they
+    were counted. The place is the first one, in the units of a finding.
     """
 
     code: str
@@ -96,6 +97,7 @@ class Cause:
     column: int | None = None
     column_name: str | None = None
     byte: int | None = None
+    about: bool = False
 
 
 @dataclass(frozen=True, slots=True)

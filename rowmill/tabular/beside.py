@@ -131,5 +131,6 @@ class Loader:
             # What compares all rows needs memory that reading them does not: then the file is not to blame.
             self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
             return
-        self.count, self.rejected = self.count + count, self.rejected + rejected
-        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+        # Of no rows at all DuckDB counts NULL.
+        self.count, self.rejected = self.count + count, self.rejected + (rejected or 0)
+        self.counts = [a + (b or 0) for a, b in zip(self.counts, counts, strict=True)]

@@ -126,7 +126,7 @@ class MendFinder:
             if answer not in legend:
                 legend.append(answer)
             found[one] = legend.index(answer)
-        answers = found[kind]
+        answers = np.asarray(found[kind], np.int64)
         # Two records of one outline with two answers: then outlines prove nothing here.
         for index, answer in self._tried.items():
             at = int(np.searchsorted(indices, index))

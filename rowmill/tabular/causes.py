@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rowmill.contracts import Cause, Column, Finding
 from rowmill.tabular.cause_cells import find_cell_cause
@@ -134,10 +134,13 @@ def _explain_breaks(group: _Group, codes: Sequence[str], finder: MendFinder) -> 
         # One place may be several findings' and the other way round; a part of them is reckoned then.
         count = group.count if len(parts) == 1 else max(1, round(part.count * group.count / breaks))
         about = part.about or (len(parts) > 1 and breaks != group.count)
+        # Of a single mend every place is known; only that it clears them all is not.
+        reckoned = about and len(parts) > 1
         words = {"line": f"{part.first.line:,}", "last": f"{part.last.line:,}", "other": part.answer.other}
         block = len(parts) == 1 and _is_block(group, finder.layout, part.first.line, part.last.line, breaks)
         mend = part.answer.mend
-        yield _worded(group, mend, mend, count, words, at=part.first.start, block=block, about=about)
+        cause = _worded(group, mend, mend, count, words, at=part.first.start, block=block, about=reckoned)
+        yield replace(cause, about=about)
 
 
 def _is_block(group: _Group, layout: Layout, first: int, last: int, breaks: int) -> bool:

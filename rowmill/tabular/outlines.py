@@ -69,10 +69,11 @@ class Outliner:
         again = np.zeros(len(text), np.bool_)
         again[1:] = (text[1:] == text[:-1]) & is_run[1:]
         if self._digits == 1:
-            return ~again
+            return np.logical_not(again)
         digits = text == 57
         behind = again & digits
         for _ in range(self._digits - 1):
             behind[1:] &= behind[:-1].copy()
             behind[:1] = False
-        return ~again | (digits & ~behind)
+        kept: npt.NDArray[np.bool_] = ~again | (digits & ~behind)
+        return kept
