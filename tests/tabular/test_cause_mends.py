@@ -91,13 +91,13 @@ def test_what_is_only_sampled_says_about(tmp_path: Path, monkeypatch: pytest.Mon
     breaks = (BREAKS[0], BREAKS[1], BREAKS[1])
     rows = [row(n, rng) for n in range(400)] + [breaks[n % 3](row(n, rng), rng) for n in range(3000)]
     path.write_bytes(b"\n".join([b"id,name,visited,amount", *rows]) + b"\n")
-    exact = inspect_table(path, (), {})
+    exact = inspect_table(path)
     assert [(c.mend, c.count, c.about) for c in exact.causes] == [
         ("", 2000, False),
         ("trailing-delimiter", 1000, False),
     ]
     monkeypatch.setattr(cause_mends, "_LEAST_BYTES", 0)
-    found = inspect_table(path, (), {})
+    found = inspect_table(path)
     assert sum(c.count for c in found.causes) == 3000
     assert all(c.about and c.message.startswith("About ") for c in found.causes)
     assert found.causes[1].count == pytest.approx(1000, abs=100)
@@ -110,10 +110,10 @@ def test_where_the_sample_is_of_one_kind_the_places_are_exact_and_the_clearing_i
     rng = Random(1)
     rows = [row(n, rng) for n in range(400)] + [row(n, rng) + b"," for n in range(3000)]
     path.write_bytes(b"\n".join([b"id,name,visited,amount", *rows]) + b"\n")
-    (exact,) = inspect_table(path, (), {}).causes
+    (exact,) = inspect_table(path).causes
     assert (exact.count, exact.clears, exact.about) == (3000, 3000, False)
     monkeypatch.setattr(cause_mends, "_LEAST_BYTES", 0)
-    (cause,) = inspect_table(path, (), {}).causes
+    (cause,) = inspect_table(path).causes
     assert (cause.count, cause.clears, cause.about) == (3000, 3000, True)
     assert cause.message.startswith("3,000 rows have too many fields")
 
@@ -121,7 +121,7 @@ def test_where_the_sample_is_of_one_kind_the_places_are_exact_and_the_clearing_i
 def test_applying_the_mends_clears_as_many_as_was_said(tmp_path: Path) -> None:
     path, out = tmp_path / "in.csv", tmp_path / "out.csv"
     write(path, 20, kinds=6)
-    causes = inspect_table(path, (), {}).causes
+    causes = inspect_table(path).causes
     said = Counter[str]()
     for cause in causes:
         if cause.mend:
