@@ -12,7 +12,9 @@ import duckdb
 
 from rowmill.tabular import load
 from rowmill.tabular.bad_rows import BadRows
+from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
+from rowmill.tabular.notes import Notes
 
 _BLOCK = 1 << 20
 
@@ -134,3 +136,14 @@ class Loader:
         # Of no rows at all DuckDB counts NULL.
         self.count, self.rejected = self.count + count, self.rejected + (rejected or 0)
         self.counts = [a + (b or 0) for a, b in zip(self.counts, counts, strict=True)]
+
+
+def compare_counts(loader: Loader, ledger: Ledger, notes: Notes) -> None:
+    """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""
+    if loader.failed:
+        if loader.short and not notes.has_errors:
+            raise MemoryError
+        if not notes.has_errors:
+            notes.add("loader-refuses")
+    elif loader.count != ledger.rows or not ledger.balance().balances:
+        notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)

@@ -16,7 +16,7 @@ import duckdb
 from rowmill.contracts import NO_RULES, Balance, Dialect, Finding, Inspection, Rules
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
-from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.beside import Digest, Loader, compare_counts
 from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
@@ -34,13 +34,12 @@ from rowmill.tabular.notes import Notes
 from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, write_copy
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
-from rowmill.tabular.source import note_table, open_source
+from rowmill.tabular.source import note_full_sheet, note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
 from rowmill.tabular.unfinished import unfinished_name
 
 _BLOCK = 1 << 20
 OnStage = Callable[[str, Inspection], None]
-SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 
 def inspect_table(
@@ -286,7 +285,7 @@ class _Attempt:
         if scan.long_row or (clean.needed and not loader.by_parts):
             loader.run(self._loader_source(files, shape, scan.long_row))
         loader.source = self._loader_source(files, shape, scan.long_row)
-        self._compare(loader, ledger)
+        compare_counts(loader, ledger, notes)
         self._tell_stage("integrity", encoding, shape, header, ledger.balance())
         note_bad_cells(conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
@@ -297,7 +296,7 @@ class _Attempt:
         dialect = tell_dialect(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
-        self._note_full_sheet(ledger)
+        note_full_sheet(ledger.balance(), notes)
         inspection = self._inspection(
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
@@ -370,23 +369,6 @@ class _Attempt:
         word: Literal["sound", "unsound"] = "unsound" if self.notes.has_errors else "sound"
         so_far = Inspection(word, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
         self.on_stage(stage, replace(so_far, size_bytes=self.size, sheet=sheet))
-
-    def _note_full_sheet(self, ledger: Ledger) -> None:
-        """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
-        balance = ledger.balance()
-        if (filled := balance.lines - balance.continuation) in SHEET_ROWS:
-            self.notes.add("cut-at-sheet-end", line=balance.lines, limit=filled)
-
-    def _compare(self, loader: Loader, ledger: Ledger) -> None:
-        """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""
-        balance = ledger.balance()
-        if loader.failed:
-            if loader.short and not self.notes.has_errors:
-                raise MemoryError
-            if not self.notes.has_errors:
-                self.notes.add("loader-refuses")
-        elif loader.count != ledger.rows or not balance.balances:
-            self.notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)
 
     def _inspection(
         self,
