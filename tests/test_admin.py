@@ -15,6 +15,7 @@ from rowmill.models import (
     AuditEvent,
     Batch,
     BatchMerge,
+    ChosenColumns,
     Cohort,
     ColumnMapping,
     Contact,
@@ -38,7 +39,7 @@ from rowmill.models import (
 from tests.conftest import People
 
 CANARY = "canary7f3a"
-HIDDEN = {Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo}
+HIDDEN = {ChosenColumns, Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo}
 
 
 @pytest.fixture(autouse=True)

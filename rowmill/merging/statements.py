@@ -45,8 +45,8 @@ class Statements:
         number = "bigint" if self.postgres else "integer"  # which is the row itself there, without an index
         return [
             *self.unstage(),
-            f"CREATE TEMPORARY TABLE {STAGED} (row_number {number} PRIMARY KEY, line_number bigint, match_key text, adopts boolean, "
-            f"seek_key text, late boolean{', ' + columns if columns else ''}){end}",
+            f"CREATE TEMPORARY TABLE {STAGED} (row_number {number} PRIMARY KEY, line_number bigint, match_key text, "
+            f"adopts boolean, seek_key text, late boolean{', ' + columns if columns else ''}){end}",
             f"CREATE TEMPORARY TABLE {FOUND} (row_number {number} PRIMARY KEY, id bigint, differs boolean){end}",
         ]
 
