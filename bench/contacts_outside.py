@@ -31,14 +31,13 @@ def main() -> None:
 def pandas_to_sql(found: list[dict[str, Any]]) -> float:
     """Append by pandas in blocks of 10,000."""
     import pandas
-    from sqlalchemy import create_engine
-    from sqlalchemy.dialects.postgresql import JSONB
+    from sqlalchemy import create_engine, inspect
 
-    url = os.environ["DATABASE_URL"].replace("postgres://", "postgresql+psycopg://", 1)
-    frame = pandas.DataFrame(found)
-    kinds = {name: JSONB for name in frame.columns if isinstance(found[0][name], list | dict)}
+    engine = create_engine(os.environ["DATABASE_URL"].replace("postgres://", "postgresql+psycopg://", 1))
+    kinds = {column["name"]: column["type"] for column in inspect(engine).get_columns("rowmill_contact")}
+    frame = pandas.DataFrame(found, dtype=object)
     begun = time.perf_counter()
-    frame.to_sql("rowmill_contact", create_engine(url), if_exists="append", index=False, chunksize=10_000, dtype=kinds)
+    frame.to_sql("rowmill_contact", engine, if_exists="append", index=False, chunksize=10_000, dtype=kinds)
     return time.perf_counter() - begun
 
 

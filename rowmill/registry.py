@@ -57,6 +57,8 @@ CHECKS: dict[str, str | Check] = {
     "flag-written": "rowmill.checks.written.FLAG_WRITTEN",
     "phone-written": "rowmill.checks.written.PHONE_WRITTEN",
     "web-address": "rowmill.checks.written.WEB_ADDRESS",
+    "fits-integer": "rowmill.checks.written.FITS_INTEGER",
+    "fits-number": "rowmill.checks.written.FITS_NUMBER",
     "key-length": "rowmill.checks.written.KEY_LENGTH",
     "contact-key": "rowmill.checks.written.CONTACT_KEY",
     "luhn": "rowmill.checks.medical.LUHN",

@@ -71,6 +71,18 @@ WEB_ADDRESS = Check(
         f"ELSE NOT regexp_full_match({trimmed('{column}')}, '{_WEB}') END"
     ),
 )
+FITS_INTEGER = Check(
+    slug="fits-integer",
+    title="this whole number has more than 18 digits",
+    help="Look whether it is a number at all; a long ID belongs into a column of text.",
+    bad_when=unreadable("integer", "\\d{1,18}"),
+)
+FITS_NUMBER = Check(
+    slug="fits-number",
+    title="this number has more than 18 digits before the point, or more than 6 behind it",
+    help="Write fewer digits, without an exponent.",
+    bad_when=unreadable("number", "\\d{1,18}"),
+)
 KEY_LENGTH = Check(
     slug="key-length",
     title="this ID has more than 200 characters",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 
 from rowmill.contracts import BatchInfo, JobInfo, Kind, MergeCounts, Outcome, Row, TableSource
 from rowmill.merging.batches import Prepared, connect_duck, prepare_batch, reject_problems
+from rowmill.merging.described import describe_target
 from rowmill.merging.groups import drop_groups, find_groups
 from rowmill.merging.reader import make_reader
 from rowmill.merging.target import Target
@@ -30,6 +31,28 @@ class BulkKind(Kind):
     max_attempts = 3
     lease_seconds = 120
     target: ClassVar[Target]
+
+    @classmethod
+    def from_descriptor(
+        cls,
+        slug: str,
+        label: str,
+        descriptor: Mapping[str, Any],
+        model_name: str,
+        *,
+        extra: str = "",
+        newest_by: str = "",
+    ) -> type[BulkKind]:
+        """Make a kind of a Table Schema: the fields are the columns of the model's table, the primaryKey names a row.
+
+        `extra`: the model's JSON column for what the descriptor does not know. `newest_by`: the field by which "newest" goes.
+        Raises: InputError that names the field and what of it cannot be kept.
+        """
+        told = describe_target(descriptor, model_name, extra=extra, newest_by=newest_by)
+        declared = {"slug": slug, "label": label, "columns": told.columns, "checks": told.checks, "target": told.target}
+        return type(
+            f"{cls.__name__}_{slug}", (cls,), {"__doc__": f"{label}, as a Table Schema tells them.", **declared}
+        )
 
     def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Tell which rows break checks. The sound ones are merged: `prepare` and `merge` do that."""

@@ -42,7 +42,8 @@ class TargetField:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The table of a bulk kind. `model_name` is that of a model on the base `Merged`: a kind is read without a database too.
+    """The table of a bulk kind. `model_name` is that of a model on the base `Merged`, by name ("Contact", or "app.Model" of
+    another Django app) since a kind is read without a database too.
 
     `keys`: up to two pairs of a letter and a field; the first that a row has filled names the row. Only the first is
     unique: a row that has the second alone belongs to the one thing that has it, if there is just one.
@@ -60,7 +61,8 @@ class Target:
     @property
     def model(self) -> type[Merged]:
         """Give the model."""
-        found: type[Merged] = apps.get_model("rowmill", self.model_name)
+        app, _, name = self.model_name.rpartition(".")
+        found: type[Merged] = apps.get_model(app or "rowmill", name)
         return found
 
     @property

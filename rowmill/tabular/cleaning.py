@@ -195,6 +195,19 @@ CLEANERS: dict[str, Cleaner] = {
             _most(_MONEY, "DECIMAL(20, 2)"),
         ),
         Cleaner(
+            "integer",
+            "A whole number in digits, of up to 18 of them.",
+            "BIGINT",
+            "CASE WHEN regexp_full_match({column}, '[-+]?\\d{1,18}') THEN try_cast({column} AS BIGINT) END",
+        ),
+        Cleaner(
+            "number",
+            "A number in digits with a point, of up to 18 digits before and 6 behind it.",
+            "DECIMAL(24, 6)",
+            "CASE WHEN regexp_full_match({column}, '[-+]?(?:\\d{1,18}(?:\\.\\d{0,6})?|\\.\\d{1,6})') "
+            "THEN try_cast({column} AS DECIMAL(24, 6)) END",
+        ),
+        Cleaner(
             "share",
             "A number with or without a percent sign.",
             "DECIMAL(9, 4)",

@@ -264,6 +264,8 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "flag-written": (("yes", "No", "TRUE", "0", "y"), ("perhaps", "2")),
     "phone-written": (("(212) 555-0123", "+44 20 7946 0958", "212.555.0123 x12"), ("12", "call me")),
     "web-address": (("example.org", "https://www.example.org/a?b=c", "EXAMPLE.ORG"), ("no address", "http://", "a..b")),
+    "fits-integer": (("42", "-7", "+5", "9" * 18), ("9" * 19, "1.5", "x")),
+    "fits-number": (("42", "-1234.50", ".5", "1."), ("1.5E3", "9" * 19, "0.1234567", "NaN")),
     "key-length": (("A1", "x" * 200), ("x" * 201,)),
     "luhn": (
         ("79927398713", "4111111111111111", "18", "0000", " 79927398713 ", "00079927398713", "9" * 18 + "8", "0" * 19),
