@@ -14,6 +14,8 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.contracts import Column
 from rowmill.errors import InputError, StateError
+from rowmill.jobs.imports import need_key
+from rowmill.merging.effects import forget_effects
 from rowmill.models import ColumnMapping, Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
@@ -99,6 +101,13 @@ def current_mapping(upload: Upload) -> list[Match]:
     return [by_place[m.place] if (m.field and by_place[m.place].field == m.field) else m for m in told]
 
 
+def propose_mapping(upload: Upload) -> list[Match]:
+    """Give the mapping to show: the one in force and, while nobody has set any, also what is alike. Not saved."""
+    found_it = dict(upload.mapping) == dict(upload.inspection.get("mapping") or {})
+    nobody = found_it and not _ignored(upload) and find_remembered(upload, upload.header) is None
+    return suggest_mapping(upload) if nobody else current_mapping(upload)
+
+
 def _with(matches: Sequence[Match], mapping: Mapping[str, int], ignored: Collection[int], how: How) -> list[Match]:
     """Give the columns of a file under a given mapping."""
     fields = {place: name for name, place in mapping.items()}
@@ -124,6 +133,7 @@ def save_mapping(
     Raises: NotAllowed; StateError once a job uses the upload; InputError bad_mapping.
     """
     caller.need_write()
+    ignored = sorted(set(ignored) - set(mapping.values()))
     _check(upload, mapping, ignored)
     with transaction.atomic():
         held = Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)
@@ -132,6 +142,7 @@ def save_mapping(
         held.mapping = dict(mapping)
         held.intent = {**(held.intent or {}), "ignored": sorted(ignored)} if held.intent is not None else None
         held.save(update_fields=["mapping", "intent"])
+        forget_effects(held)
         if remember:
             ColumnMapping.objects.update_or_create(
                 org=caller.org,
@@ -151,7 +162,8 @@ def save_mapping(
 
 def _check(upload: Upload, mapping: Mapping[str, int], ignored: Collection[int]) -> None:
     """Raises: InputError."""
-    names = {column.name for column in get_kind(upload.kind).columns}
+    kind = get_kind(upload.kind)
+    names = {column.name for column in kind.columns}
     places = range(1, len(upload.header) + 1)
     if unknown := set(mapping) - names:
         raise InputError(f"There is no field called {sorted(unknown)[0][:60]!r}.", code="bad_mapping")
@@ -161,6 +173,7 @@ def _check(upload: Upload, mapping: Mapping[str, int], ignored: Collection[int])
         )
     if any(place not in places for place in (*mapping.values(), *ignored)):
         raise InputError(f"A column is a number from 1 to {len(places)}.", code="bad_mapping")
+    need_key(kind, mapping)
 
 
 def _ignored(upload: Upload) -> frozenset[int]:
