@@ -26,9 +26,7 @@ class MappedColumnShape(serializers.Serializer[Any]):
 
     position = serializers.IntegerField(help_text="From 1.")
     header = serializers.CharField(allow_blank=True)
-    field = serializers.CharField(  # type: ignore[assignment]
-        allow_null=True, help_text="The field that an import takes it for now."
-    )
+    field = serializers.CharField(allow_null=True, help_text="The field that an import takes it for now.")
     how = serializers.ChoiceField(["name", "alias", "likeness", "remembered", "hand", ""])
     confidence = serializers.FloatField(help_text="How sure that is, 0 to 1.")
     suggested_field = serializers.CharField(
@@ -43,7 +41,7 @@ class FieldShape(serializers.Serializer[Any]):
     """One field that a column can be."""
 
     name = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     help = serializers.CharField(allow_blank=True)
     key = serializers.BooleanField(help_text="Rows are told by it: one of the keys has to be a column of the file.")
 

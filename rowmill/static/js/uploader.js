@@ -11,7 +11,7 @@
   const { readProblem, troubleInWords } = window.rowmillTrouble;
   const input = form.elements.file;
   const list = document.getElementById("file-list");
-  const OPTIONS = ["payer", "practice", "start_date", "end_date", "sheet", "confirm_duplicate"];
+  const OPTIONS = ["payer", "practice", "start_date", "end_date", "sheet", "review", "confirm_duplicate"];
   const AT_ONCE = 3;
   // About four minutes: a router that starts anew, a server that is renewed. A success starts the count anew.
   const RETRY_DELAYS = [300, 1000, 2000, 4000, 8000, 15000, 30000, 60000, 60000, 60000];
