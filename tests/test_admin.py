@@ -19,6 +19,7 @@ from rowmill.models import (
     ColumnMapping,
     Contact,
     FindingRecord,
+    ImportEffect,
     Invitation,
     Job,
     OldRow,
@@ -38,7 +39,7 @@ from rowmill.models import (
 from tests.conftest import People
 
 CANARY = "canary7f3a"
-HIDDEN = {Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo}
+HIDDEN = {Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo, ImportEffect}
 
 
 @pytest.fixture(autouse=True)

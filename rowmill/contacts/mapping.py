@@ -28,6 +28,8 @@ from rowmill.uploads.remembered import find_remembered, hash_header
 How = Literal["name", "alias", "likeness", "remembered", "hand", ""]
 LIKE_ENOUGH = 0.82
 _SAMPLES = 3
+MOST_COUNTED = 100_000
+STRETCHES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +187,32 @@ def _ignored(upload: Upload) -> frozenset[int]:
 
 
 def with_samples(upload: Upload, matches: Sequence[Match]) -> list[Match]:
-    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file."""
+    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file.
+
+    Cost: reads the whole copy of up to MOST_COUNTED rows; of a larger one the share is that of stretches spread over it.
+    """
     with hold_table(upload) as path:
         source = f"read_parquet({quote_text(str(path))})"
         con = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
         try:
             counts = ", ".join(f"count_if(trim(c{m.place}) <> '')" for m in matches)
-            rows, *filled = con.execute(f"SELECT count(*), {counts} FROM {source}").fetchall()[0]
+            rows, *filled = con.execute(
+                f"SELECT count(*), {counts} FROM {_spread(source, upload.row_count)}"
+            ).fetchall()[0]
             first = con.execute(f"SELECT * FROM {source} WHERE row_number <= 200 ORDER BY row_number").fetchall()
         finally:
             con.close()
     return [_sampled(match, count / rows if rows else 0.0, first) for match, count in zip(matches, filled, strict=True)]
+
+
+def _spread(source: str, rows: int) -> str:
+    """Give what the shares are counted over: everything, or stretches of it, of which the copy is read nowhere else."""
+    if rows <= MOST_COUNTED:
+        return source
+    starts = [1 + rows * n // STRETCHES for n in range(STRETCHES)]
+    length = MOST_COUNTED // STRETCHES
+    parts = [f"SELECT * FROM {source} WHERE row_number BETWEEN {a} AND {a + length - 1}" for a in starts]
+    return f"({' UNION ALL '.join(parts)})"
 
 
 def _sampled(match: Match, filled: float, rows: Sequence[tuple[Any, ...]]) -> Match:

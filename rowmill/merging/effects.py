@@ -248,8 +248,11 @@ def _place(effect: ImportEffect) -> str:
 
 def _seal(effect: ImportEffect, examples: Iterable[Difference]) -> bytes:
     """Seal the examples: they have cells."""
-    told = [[one.target_id, one.row, [[name, *pair] for name, pair in one.changes.items()]] for one in examples]
-    return org_sealer(effect.org_id).seal(json.dumps(told, default=_as_text).encode(), _place(effect))
+    told = []
+    for one in examples:
+        pairs = [(name, _as_json(old), _as_json(new)) for name, (old, new) in one.changes.items()]
+        told.append([one.target_id, one.row, [pair for pair in pairs if pair[1] != pair[2]]])
+    return org_sealer(effect.org_id).seal(json.dumps(told).encode(), _place(effect))
 
 
 def read_effect_examples(effect: ImportEffect) -> list[Example]:
@@ -262,10 +265,12 @@ def read_effect_examples(effect: ImportEffect) -> list[Example]:
     ]
 
 
-def _as_text(value: Any) -> str:
-    """Write what JSON has no word for."""
+def _as_json(value: Any) -> Any:
+    """Write a value as JSON has it, the same one in the same way: SQLite gives now a date, now its text."""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, date | Decimal):
-        return str(value)
-    raise TypeError(f"a cell of the type {type(value).__name__} cannot be written as JSON")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal | float):
+        return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else str(int(value))
+    return value

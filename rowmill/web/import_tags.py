@@ -17,8 +17,8 @@ register = template.Library()
 
 EXTRA, IGNORE = "Keep as extra", "Do not import"
 HOW_WORDS = {
-    "name": "its name",
-    "alias": "another spelling of it",
+    "name": "same name",
+    "alias": "known spelling",
     "remembered": "as you set it before",
     "hand": "set by hand",
 }
@@ -60,6 +60,14 @@ def awaited(upload: Upload) -> str:
 def field_label(kind: Kind, name: str) -> str:
     """Name a column of the table in words."""
     return label_of(kind, name)
+
+
+@register.filter
+def with_label(cause: str, kind: Kind) -> str:
+    """Say a cause with its field as people read it: annual_revenue: no amount -> Annual revenue: no amount."""
+    name, colon, words = cause.partition(": ")
+    text = f"{label_of(kind, name)}: {words}" if colon and name.isidentifier() else cause
+    return text[:1].upper() + text[1:]
 
 
 @register.filter

@@ -66,7 +66,7 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     upload = find_upload(request, public_id)
     kind = need_bulk(upload)
     need_bytes(upload)
-    matches = with_samples(upload, propose_mapping(upload))
+    matches = propose_mapping(upload)
     lines = [Line(match, _said(kind, match)) for match in matches]
     if request.method == "POST":
         request.caller.need_write()
@@ -92,9 +92,12 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         "mapped": len(mapping),
         "alike": sum(line.match.how == "likeness" for line in lines),
     }
-    asked = request.POST.get("do") == "save"
-    template = "imports/first_rows.html" if request.htmx else "imports/mapping.html"
-    return render(request, template, context, status=400 if asked else 200)
+    if request.htmx:
+        return render(request, "imports/first_rows.html", context)
+    for line, match in zip(lines, with_samples(upload, matches), strict=True):
+        line.match = match
+    status = 400 if request.POST.get("do") == "save" else 200
+    return render(request, "imports/mapping.html", context, status=status)
 
 
 def _said(kind: Kind, match: Match) -> str:
