@@ -14,6 +14,7 @@ from rowmill.api.effects import EffectView, ImportView, UndoView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
 from rowmill.api.mapping import MappingView
 from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
+from rowmill.api.org import OrgSettingsView
 from rowmill.api.results import ResultsView
 from rowmill.api.sign import SignView
 from rowmill.api.submissions import CohortSubmissionsView, CohortsView, SubmissionView
@@ -32,6 +33,7 @@ _V1: list[URLPattern | URLResolver] = [
     path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
     path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
     path("jobs/<uuid:job_id>/undo/", UndoView.as_view(), name="api-job-undo"),
+    path("org/", OrgSettingsView.as_view(), name="api-org"),
     path("cohorts/", CohortsView.as_view(), name="api-cohorts"),
     path("cohorts/<uuid:cohort_id>/submissions/", CohortSubmissionsView.as_view(), name="api-submissions"),
     path("submissions/<uuid:submission_id>/", SubmissionView.as_view(), name="api-submission"),
