@@ -15,6 +15,7 @@ from rowmill.models import (
     AuditEvent,
     Batch,
     BatchMerge,
+    ChosenColumns,
     Cohort,
     ColumnMapping,
     Contact,
@@ -39,7 +40,18 @@ from rowmill.models import (
 from tests.conftest import People
 
 CANARY = "canary7f3a"
-HIDDEN = {Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo, ImportEffect}
+HIDDEN = {
+    BatchMerge,
+    ChosenColumns,
+    ColumnMapping,
+    Contact,
+    FindingRecord,
+    ImportEffect,
+    OldRow,
+    Result,
+    Undo,
+    UnknownIds,
+}
 
 
 @pytest.fixture(autouse=True)

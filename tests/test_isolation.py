@@ -34,6 +34,7 @@ from rowmill.uploads.chunks import put_chunk
 from rowmill.uploads.sessions import open_session
 from tests.api.made import make_job, make_upload
 from tests.conftest import People
+from tests.contacts.made import make_contact
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +47,8 @@ OPEN = re.compile(r"health/|api/v1/auth/token/|accounts/|admin/|invitation/|sign
 OWN = re.compile(r"accounts/|orgs/switch/|admin/|api/v1/auth/token/|sign-in/|invitation/|sign-out|theme")
 # Tables that a sign-in or a look may add to.
 UNCOUNTED = {"AuditEvent", "AttemptCount"}
+# What reads by POST, so that no address holds a cell.
+READING_POSTS = {"api/v1/contacts/search/"}
 FORM: dict[str, Any] = {
     "name": "Other name",
     "tin": "990000009",
@@ -176,6 +179,8 @@ def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ids.append(str(session.upload.public_id))
     FORM["uploadId"] = ids[-1]
     members = [str(pk) for pk in Membership.objects.filter(org=acme).values_list("pk", flat=True)]
+    for number in members:  # contacts have numbers too
+        make_contact(acme, int(number), pk=int(number), last_name=f"{CANARY} {number}", created_job=real)
     return find_addresses(ids, members)
 
 
@@ -305,6 +310,7 @@ def test_auditor_changes_nothing(world: list[Address], people: People) -> None:
                 address.route.startswith(("api/v1/", "api/upload/", "precheck-validation/"))
                 and response.status_code < 400
                 and not OWN.match(address.route)
+                and address.route not in READING_POSTS
             )
             if response.status_code >= 500 or let_in:
                 wrong.append((method, address.route, response.status_code))

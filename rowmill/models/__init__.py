@@ -1,7 +1,7 @@
 """Tables, constraints and state words. No verbs, no I/O."""
 
 from rowmill.models.cohorts import WORKING_STATES, Cohort, Submission, SubmissionTable, TableState, UnknownIds
-from rowmill.models.contacts import Contact
+from rowmill.models.contacts import ChosenColumns, Contact
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
 from rowmill.models.merges import (
@@ -41,6 +41,7 @@ __all__ = [
     "Batch",
     "BatchMerge",
     "BatchState",
+    "ChosenColumns",
     "Cohort",
     "ColumnMapping",
     "Contact",

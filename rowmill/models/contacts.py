@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Left, Lower
 
 from rowmill.models.merges import Merged
+from rowmill.models.people import User
 
 
 def _text() -> models.TextField[str, str]:
@@ -102,9 +103,21 @@ class Contact(Merged):
             models.Index(fields=["org", "email"], name="contact_email", condition=~models.Q(email="")),
             models.Index(fields=["org", "email"], name="contact_by_mail", condition=models.Q(contact_id="")),
             # Long texts do not fit into an index; their beginning is enough to find and to sort by.
+            # What a search looks up is an index of migration 0009, on Postgres only.
             models.Index("org", Left(Lower("last_name"), 60), "id", name="contact_last_name"),
             models.Index("org", Left(Lower("company"), 60), "id", name="contact_company"),
+            models.Index(fields=["org", "id"], name="contact_newest"),
         )
 
     def __str__(self) -> str:
         return f"contact {self.pk}"
+
+
+class ChosenColumns(models.Model):
+    """Which columns of the list of contacts a person wants to see, in which order."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="chosen_columns")
+    columns = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"columns of user {self.user_id}"

@@ -1,0 +1,129 @@
+"""The pages of contacts: the list that is searched and filtered, and one contact with where it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from rowmill import audit
+from rowmill.contacts.browse import Ask, ContactPage, list_contacts, open_ask, read_ask, sample_values, seal_ask
+from rowmill.contacts.records import fetch_contact, find_origin, list_changes
+from rowmill.contacts.showing import (
+    GROUPS,
+    LABELS,
+    choose_columns,
+    chosen_columns,
+    group_fields,
+    name_contact,
+    needed_fields,
+    show_value,
+)
+from rowmill.contacts.words import VALUES
+from rowmill.errors import InputError
+from rowmill.models import Contact, Job
+from rowmill.orgs import own
+from rowmill.web.frame import MemberRequest, member_view
+
+SESSION_KEY = "contacts"
+SORT_LABELS = {
+    "name": "Last name, A to Z",
+    "-name": "Last name, Z to A",
+    "company": "Company, A to Z",
+    "-company": "Company, Z to A",
+    "-added": "Newest first",
+    "added": "Oldest first",
+}
+LISTED_IMPORTS = 50
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@member_view
+def contact_list(request: MemberRequest) -> HttpResponse:
+    """List the org's contacts. What is searched for comes by POST and is kept sealed: it may name a person."""
+    ask = _find_ask(request)
+    page = list_contacts(
+        request.caller,
+        ask,
+        cursor=request.POST.get("cursor", ""),
+        columns=needed_fields(chosen_columns(request.caller)),
+    )
+    audit.record(
+        request.caller.org, request.caller.user, "contacts.view", "contacts", "list",
+        rows=len(page.rows), narrowed=ask.narrowed,
+    )  # fmt: skip
+    context = _list_context(request, ask, page)
+    if request.htmx:
+        return render(request, "contacts/found.html", context)
+    return render(request, "contacts/list.html", context | _filter_context(request))
+
+
+def _find_ask(request: MemberRequest) -> Ask:
+    """Give what is asked for: by the form, by the page that it goes on from, by a link to an import, else as it was."""
+    if request.method == "POST" and "asked" in request.POST:
+        return open_ask(request.caller, request.POST["asked"])
+    if request.method == "POST" or "import" in request.GET:
+        ask = read_ask(request.POST if request.method == "POST" else {"import": request.GET["import"]})
+        request.session[SESSION_KEY] = seal_ask(request.caller, ask)
+        return ask
+    try:
+        return open_ask(request.caller, request.session.get(SESSION_KEY, ""))
+    except InputError:
+        return Ask()
+
+
+def _list_context(request: MemberRequest, ask: Ask, page: ContactPage) -> dict[str, Any]:
+    """Lay out a page of the list."""
+    columns = chosen_columns(request.caller)
+    return {
+        "ask": ask,
+        "asked": seal_ask(request.caller, ask),
+        "found": page,
+        "last": page.first + len(page.rows) - 1,
+        "columns": [(name, LABELS[name]) for name in columns],
+        "rows": [_shape_row(contact, columns) for contact in page.rows],
+        "groups": [(title, [(name, LABELS[name], name in columns) for name in names]) for title, names in GROUPS],
+    }
+
+
+def _shape_row(contact: Contact, columns: tuple[str, ...]) -> dict[str, Any]:
+    """Lay out a row of the list."""
+    return {"id": contact.pk, "name": name_contact(contact), "cells": [show_value(contact, name) for name in columns]}
+
+
+def _filter_context(request: MemberRequest) -> dict[str, Any]:
+    """Give what the filters offer."""
+    imports = own(request.caller, Job).filter(kind="contact_import").select_related("upload").order_by("-id")
+    values = sample_values(request.caller)
+    return {
+        "values": [(name, LABELS[name], values[name]) for name in VALUES],
+        "imports": imports[:LISTED_IMPORTS],
+        "sorts": SORT_LABELS.items(),
+    }
+
+
+@require_POST
+@member_view
+def columns(request: MemberRequest) -> HttpResponse:
+    """Remember which columns a person wants to see."""
+    choose_columns(request.caller, request.POST.getlist("column") if "usual" not in request.POST else ())
+    return redirect("contacts")
+
+
+@require_GET
+@member_view
+def contact_page(request: MemberRequest, contact_id: int) -> HttpResponse:
+    """Show a contact: what is filled, where it came from, what became of it."""
+    contact = fetch_contact(request.caller, contact_id)
+    audit.record(request.caller.org, request.caller.user, "contact.view", "contact", contact.pk)
+    context = {
+        "contact": contact,
+        "name": name_contact(contact),
+        "filled": group_fields(contact),
+        "extra": sorted(contact.extra.items()),
+        "origin": find_origin(contact),
+        "changes": list_changes(contact),
+    }
+    return render(request, "contacts/contact.html", context)
