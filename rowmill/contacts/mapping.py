@@ -100,7 +100,9 @@ def current_mapping(upload: Upload) -> list[Match]:
     by_place = {match.place: match for match in matches}
     how: How = "remembered" if find_remembered(upload, upload.header) is not None else "hand"
     told = _with(matches, upload.mapping, _ignored(upload), how)
-    return [by_place[m.place] if (m.field and by_place[m.place].field == m.field) else m for m in told]
+    # What is only alike was set by somebody: by itself it is never in force.
+    plain = {place: match for place, match in by_place.items() if match.how in ("name", "alias")}
+    return [plain[m.place] if m.place in plain and plain[m.place].field == m.field else m for m in told]
 
 
 def propose_mapping(upload: Upload) -> list[Match]:

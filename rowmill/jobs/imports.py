@@ -24,6 +24,7 @@ from rowmill.merging.effects import (
     read_policy,
     request_effect,
     share_percent,
+    stop_effects,
 )
 from rowmill.merging.target import Target
 from rowmill.models import EffectState, ImportEffect, Job, Upload, UploadState
@@ -119,6 +120,7 @@ def start_import(caller: Caller, upload: Upload, policy: str = "", *, go_ahead: 
         if held.jobs.exists():
             raise StateError("This file is being imported already.")
         job = make_job(upload, caller.user, options_of(upload), ring_id)
+        stop_effects(upload)
         if go_ahead:
             audit.record(caller.org, caller.user, "import.go_ahead", "job", job.public_id, **_told(upload))
     fault_point("submitted")

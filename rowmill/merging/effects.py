@@ -149,6 +149,11 @@ def forget_effects(upload: Upload) -> None:
     ImportEffect.objects.filter(upload=upload).delete()
 
 
+def stop_effects(upload: Upload) -> None:
+    """Drop what is being worked out still: the import is started without it."""
+    ImportEffect.objects.filter(upload=upload, state__in=UNDER_WAY).delete()
+
+
 # ------------------------------------------------------------------------------------------------ working it out
 
 
