@@ -61,7 +61,9 @@ def import_suppliers(people, monkeypatch):
     def run(*rows, **options) -> Job:
         data = as_csv(HEADER, rows)
         caller = find_caller(people.alice)
-        job = take_file(caller, "suppliers", "s.csv", [data], intent=options, confirm_duplicate=True).job
+        job = take_file(
+            caller, "suppliers", "s.csv", [data], intent={"go_ahead": True, **options}, confirm_duplicate=True
+        ).job
         job = Job.objects.select_related("upload", "org").get(pk=job.pk)
         assert work_until_final(job) == "COMPLETED"
         return job
