@@ -143,6 +143,7 @@ class Inspection:
     `rejected_rows` counts rows with at least one bad cell of severity error. `sheet` is the name of a workbook's sheet
     that was read; its `dialect` is None, and a line is a row of that sheet. `causes` sum the findings up. `damage` is
     the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error, "E" mostly errors.
+    `distinct_ids` counts the IDs where a column of IDs was named and its rows could be read, blank ones left out.
     """
 
     verdict: Literal["sound", "unsound"]
@@ -159,6 +160,7 @@ class Inspection:
     sheet: str = ""
     causes: tuple[Cause, ...] = ()
     damage: str = ""
+    distinct_ids: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""

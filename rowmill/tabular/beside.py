@@ -43,12 +43,16 @@ class Digest:
 
 
 class Loader:
-    """The loader's pass, in a thread beside the scan; begun anew where the scan finds that a clean copy is needed."""
+    """The loader's pass, in a thread beside the scan; begun anew where the scan finds that a clean copy is needed.
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad]) -> None:
-        self.con, self.bad = con, bad
+    `id_cell`: the cell whose distinct values the same pass gathers, "" for none.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad], id_cell: str = "") -> None:
+        self.con, self.bad, self.id_cell = con, bad, id_cell
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
+        self.distinct_ids: int | None = None
         self.failed, self.short = False, False
         self._thread: threading.Thread | None = None
 
@@ -61,12 +65,21 @@ class Loader:
         """Count rows and bad rows."""
         self.source, self.failed, self.short = source, False, False
         try:
-            self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad)
+            self._count(source)
+        except load.OutOfMemory if self.id_cell else ():
+            # The verdict does not hang on the IDs.
+            self.id_cell = ""
+            self.run(source)
         except duckdb.Error as error:
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
             self.failed = True
             # What compares all rows needs memory that reading them does not: then the file is not to blame.
             self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
+
+    def _count(self, source: str) -> None:
+        """Count rows, bad rows and IDs."""
+        self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad, self.id_cell)
+        self.distinct_ids = load.count_ids(self.con) if self.id_cell else None
 
     def interrupt(self) -> None:
         """Stop a pass that has become pointless."""

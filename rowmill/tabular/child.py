@@ -52,12 +52,14 @@ def inspect_in_child(
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] | None = None,
     thorough: bool = False,
+    id_column: str = "",
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
     OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
     `on_progress` the bytes scanned so far, a few times a second. `thorough`: look for damage by spreadsheets too.
+    `id_column`: a column whose distinct values are counted in the same pass.
     """
     request = {
         "path": str(path.resolve()),
@@ -71,6 +73,7 @@ def inspect_in_child(
         "sheet": sheet,
         "progress": on_progress is not None,
         "thorough": thorough,
+        "id_column": id_column,
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
@@ -314,6 +317,7 @@ def main() -> None:
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
             on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
             thorough=request["thorough"],
+            id_column=request["id_column"],
         )
         _answer({"done": True})
     except (MemoryError, OutOfMemory):

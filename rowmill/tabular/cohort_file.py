@@ -74,7 +74,8 @@ def mend_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str
 def _opened(request: Mapping[str, Any], limits: Limits) -> Iterator[Reading]:
     """Judge the file of a request and keep the loader open."""
     columns, checks = read_columns(request["columns"]), read_checks(request["checks"])
-    with open_table(Path(request["path"]), columns, checks, limits=limits, sheet=request["sheet"]) as reading:
+    path, sheet = Path(request["path"]), request["sheet"]
+    with open_table(path, columns, checks, limits=limits, sheet=sheet, id_column=ID_COLUMN) as reading:
         yield reading
 
 

@@ -54,12 +54,14 @@ def inspect_table(
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     thorough: bool = False,
+    id_column: str = "",
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
     Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
-    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`: as for `open_table`.
+    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`, `id_column`: as for
+    `open_table`.
     """
     with open_table(
         path,
@@ -71,6 +73,7 @@ def inspect_table(
         sheet=sheet,
         on_progress=on_progress,
         thorough=thorough,
+        id_column=id_column,
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -92,6 +95,7 @@ def open_table(
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     on_stage: OnStage = lambda stage, so_far: None,
     thorough: bool = False,
+    id_column: str = "",
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
 
@@ -99,14 +103,15 @@ def open_table(
     the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
     header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
     out to be written otherwise than its beginning says, it hears them again. The hash comes at the end. `thorough`: look for
-    what a spreadsheet has damaged too, which takes one more reading of the rows.
+    what a spreadsheet has damaged too, which takes one more reading of the rows. `id_column`: one of `columns` whose distinct
+    values the loader gathers in its one pass, in the table DISTINCT_IDS.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
         attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
-        attempt.on_stage = on_stage
+        attempt.on_stage, attempt.id_column = on_stage, id_column
         reading = attempt.judge()
         if thorough:
             add_excel_damage(reading)
@@ -136,6 +141,7 @@ class _Attempt:
     ) -> None:
         self.on_progress = on_progress
         self.on_stage: OnStage = lambda stage, so_far: None
+        self.id_column = ""
         self.told = 0
         self.path = path.resolve()
         self.sheet = sheet
@@ -281,7 +287,8 @@ class _Attempt:
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.columns, self.checks, self.row_checks, header, rows)
-        loader = Loader(con, conditions.bad)
+        ids_of = header.mapping.get(self.id_column)
+        loader = Loader(con, conditions.bad, f"c{ids_of}" if ids_of else "")
         clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
         plain = plain and header_sound
@@ -314,7 +321,9 @@ class _Attempt:
         reading = Reading(
             inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
         )
-        reading.inspection = replace(inspection, damage=draw_map(reading))
+        reading.ids_of = None if loader.failed or loader.distinct_ids is None else ids_of
+        ids = loader.distinct_ids if reading.ids_of else None
+        reading.inspection = replace(inspection, distinct_ids=ids, damage=draw_map(reading))
         return reading
 
     def _scan(
