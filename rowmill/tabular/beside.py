@@ -66,11 +66,11 @@ class Loader:
         self.source, self.failed, self.short = source, False, False
         try:
             self._count(source)
-        except load.OutOfMemory if self.id_cell else ():
-            # The verdict does not hang on the IDs.
-            self.id_cell = ""
-            self.run(source)
         except duckdb.Error as error:
+            if self.id_cell and isinstance(error, load.OutOfMemory):
+                # The verdict does not hang on the IDs.
+                self.id_cell = ""
+                return self.run(source)
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
             self.failed = True
             # What compares all rows needs memory that reading them does not: then the file is not to blame.

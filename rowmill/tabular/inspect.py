@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspection
+from rowmill.contracts import NO_RULES, Balance, Dialect, Finding, Inspection, Rules
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.beside import Digest, Loader
@@ -21,7 +21,7 @@ from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
-from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
+from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample, tell_dialect
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
@@ -31,11 +31,12 @@ from rowmill.tabular.header import Header, check_header, count_known, find_heade
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.magic import look_at
 from rowmill.tabular.notes import Notes
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name, write_copy
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, write_copy
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
 from rowmill.tabular.source import note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
+from rowmill.tabular.unfinished import unfinished_name
 
 _BLOCK = 1 << 20
 OnStage = Callable[[str, Inspection], None]
@@ -44,36 +45,21 @@ SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 def inspect_table(
     path: Path,
-    columns: Sequence[Column],
-    checks: Mapping[str, Check],
+    rules: Rules = NO_RULES,
     *,
-    row_checks: Sequence[str] = (),
     table_out: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     thorough: bool = False,
-    id_column: str = "",
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
-    Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
-    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`, `id_column`: as for
-    `open_table`.
+    only if the file is sound. Runs in the child: memory and time are limited there. `thorough`: as for `open_table`.
     """
     with open_table(
-        path,
-        columns,
-        checks,
-        row_checks=row_checks,
-        table_out=table_out,
-        limits=limits,
-        sheet=sheet,
-        on_progress=on_progress,
-        thorough=thorough,
-        id_column=id_column,
+        path, rules, table_out=table_out, limits=limits, on_progress=on_progress, thorough=thorough
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -85,17 +71,13 @@ def inspect_table(
 @contextmanager
 def open_table(
     path: Path,
-    columns: Sequence[Column] = (),
-    checks: Mapping[str, Check] | None = None,
+    rules: Rules = NO_RULES,
     *,
-    row_checks: Sequence[str] = (),
     table_out: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    sheet: str | None = None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     on_stage: OnStage = lambda stage, so_far: None,
     thorough: bool = False,
-    id_column: str = "",
 ) -> Iterator[Reading]:
     """Judge a file and keep the loader open on its rows until the block ends; temporary files go with it.
 
@@ -103,19 +85,18 @@ def open_table(
     the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
     header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
     out to be written otherwise than its beginning says, it hears them again. The hash comes at the end. `thorough`: look for
-    what a spreadsheet has damaged too, which takes one more reading of the rows. `id_column`: one of `columns` whose distinct
-    values the loader gathers in its one pass, in the table DISTINCT_IDS.
+    what a spreadsheet has damaged too, which takes one more reading of the rows.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
-        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
-        attempt.on_stage, attempt.id_column = on_stage, id_column
+        attempt = _Attempt(path, rules, table_out, limits, temp, on_progress)
+        attempt.on_stage = on_stage
         reading = attempt.judge()
         if thorough:
             add_excel_damage(reading)
-        found = replace(reading.inspection, causes=find_causes(reading, columns))
+        found = replace(reading.inspection, causes=find_causes(reading, rules.columns))
         reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
@@ -130,24 +111,18 @@ class _Attempt:
     def __init__(
         self,
         path: Path,
-        columns: Sequence[Column],
-        checks: Mapping[str, Check],
-        row_checks: Sequence[str],
+        rules: Rules,
         table_out: Path | None,
         limits: Limits,
         temp: Path,
-        sheet: str | None,
         on_progress: Callable[[int], None],
     ) -> None:
         self.on_progress = on_progress
         self.on_stage: OnStage = lambda stage, so_far: None
-        self.id_column = ""
         self.told = 0
         self.path = path.resolve()
-        self.sheet = sheet
         self.table: Table | None = None
-        self.columns, self.checks, self.row_checks = columns, checks, row_checks
-        self.table_out, self.limits, self.temp = table_out, limits, temp
+        self.rules, self.table_out, self.limits, self.temp = rules, table_out, limits, temp
         self.con: duckdb.DuckDBPyConnection | None = None
         self.size = self.path.stat().st_size
         self.notes = Notes()
@@ -159,7 +134,7 @@ class _Attempt:
     def judge(self) -> Reading:
         """Go through the steps; each may be the last."""
         try:
-            source = open_source(self.path, self.temp, self.sheet)
+            source = open_source(self.path, self.temp, self.rules.sheet)
         except Refused as refused:
             return self._refuse(refused.code, line=refused.line, column=refused.column, **refused.words)
         self.path, self.table = source.path, source.table
@@ -235,7 +210,7 @@ class _Attempt:
         shape, rows = self._shape(sample, whole)
         for row in rows:
             row.start, row.end, row.fault_at = row.start + skip, row.end + skip, row.fault_at + skip
-        header = find_header(rows, self.columns)
+        header = find_header(rows, self.rules.columns)
         self.notes = notes = Notes(header.names if header else (), unit="Sheet row" if self.table else "Line")
         if self.table is not None:
             note_table(self.table, notes)
@@ -245,7 +220,7 @@ class _Attempt:
             else:
                 notes.add("empty-file")
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
-        check_header(header, rows, self.columns, notes)
+        check_header(header, rows, self.rules.columns, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
         self._tell_stage("metadata", encoding, shape, header, Balance())
         return self._read(source, encoding, shape, rows, header, tolerate)
@@ -253,7 +228,7 @@ class _Attempt:
     def _shape(self, sample: bytes, whole: bool) -> tuple[Shape, list[SampleRow]]:
         """Give the dialect and the sample's rows: detected in a file, known of a table that was written of a sheet."""
         if self.table is None:
-            return detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
+            return detect_shape(sample, whole=whole, known=lambda cells: count_known(self.rules.columns, cells))
         shape = Shape(ord(","), ord('"'), b"\n", self.table.width)
         rows = read_sample(sample, shape, whole=whole)
         for row in rows:
@@ -286,8 +261,8 @@ class _Attempt:
             copies.append(unfinished_name(self.table_out))
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
-        conditions = put_checks(self.columns, self.checks, self.row_checks, header, rows)
-        ids_of = header.mapping.get(self.id_column)
+        conditions = put_checks(self.rules, header, rows)
+        ids_of = header.mapping.get(self.rules.id_column)
         loader = Loader(con, conditions.bad, f"c{ids_of}" if ids_of else "")
         clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
@@ -310,7 +285,7 @@ class _Attempt:
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
             notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
-        dialect = _dialect_of(encoding, shape, mixed=scan.mixed_noted)
+        dialect = tell_dialect(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
         self._note_full_sheet(ledger)
@@ -375,7 +350,7 @@ class _Attempt:
 
     def _tell_stage(self, stage: str, encoding: Encoding, shape: Shape, header: Header, balance: Balance) -> None:
         """Say what is known by now; a place in a decoded or unpacked text is told by its line alone."""
-        dialect = None if self.table is not None else _dialect_of(encoding, shape)
+        dialect = None if self.table is not None else tell_dialect(encoding, shape)
         found = [f for f in self.notes.findings() if stage == "integrity" or f.severity == "error"]
         if encoding.name != "utf-8" or self.table is not None:
             found = [replace(f, byte=None) for f in found]
@@ -411,7 +386,7 @@ class _Attempt:
         count: int = 0,
     ) -> Inspection:
         """Put the verdict together: a bad cell rejects its row, a broken structure the file."""
-        unsound = any(f.severity == "error" and f.code not in self.checks for f in findings)
+        unsound = any(f.severity == "error" and f.code not in self.rules.checks for f in findings)
         return Inspection(
             "unsound" if unsound else "sound",
             dialect,
@@ -425,10 +400,3 @@ class _Attempt:
             self.digest.hexdigest(),
             sheet=self.table.sheet if self.table else "",
         )
-
-
-def _dialect_of(encoding: Encoding, shape: Shape, *, mixed: bool = False) -> Dialect:
-    """Say how the file is written; `mixed`: its lines end in several ways."""
-    quote = chr(shape.quote) if shape.quote >= 0 else ""
-    newline = "mixed" if mixed else shape.newline.decode()
-    return Dialect(encoding.name, encoding.bom, chr(shape.delimiter), quote, newline)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rowmill.tabular import load
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.records import Shape
+from rowmill.tabular.unfinished import whole_or_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,3 @@ def rows_of_a_group(reading: Reading) -> int:
     """Give how many rows of the copy are written at a time: fewer where they are long, for a group is held in memory."""
     row_bytes = reading.text_bytes // max(1, reading.inspection.row_count)
     return max(LEAST_GROUP_ROWS, min(MOST_GROUP_ROWS, GROUP_BYTES // max(1, row_bytes)))
-
-
-def unfinished_name(target: Path) -> Path:
-    """Give the name under which a file is written until it is whole."""
-    return target.with_name(f".{target.name}.unfinished")
-
-
-@contextmanager
-def whole_or_not(target: Path) -> Iterator[Path]:
-    """Give the name to write to; it becomes the target where the block ends well, else it is gone."""
-    unfinished = unfinished_name(target)
-    try:
-        yield unfinished
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
