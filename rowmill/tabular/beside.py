@@ -45,16 +45,21 @@ class Digest:
 class Loader:
     """The loader's pass, in a thread beside the scan; begun anew where the scan finds that a clean copy is needed.
 
-    `id_cell`: the cell whose distinct values the same pass gathers, "" for none.
+    `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad], id_cell: str = "") -> None:
-        self.con, self.bad, self.id_cell = con, bad, id_cell
+    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad], ids_of: int | None = None) -> None:
+        self.con, self.bad, self.ids_of = con, bad, ids_of
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
         self.distinct_ids: int | None = None
         self.failed, self.short = False, False
         self._thread: threading.Thread | None = None
+
+    @property
+    def gathered(self) -> int | None:
+        """Give the column whose distinct values are at hand."""
+        return None if self.distinct_ids is None else self.ids_of
 
     def start(self, source: str) -> None:
         """Begin in a thread."""
@@ -65,21 +70,28 @@ class Loader:
         """Count rows and bad rows."""
         self.source, self.failed, self.short = source, False, False
         try:
-            self._count(source)
+            self._count(source, self.ids_of)
         except duckdb.Error as error:
-            if self.id_cell and isinstance(error, load.OutOfMemory):
-                # The verdict does not hang on the IDs.
-                self.id_cell = ""
-                return self.run(source)
-            # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
-            self.failed = True
-            # What compares all rows needs memory that reading them does not: then the file is not to blame.
-            self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
+            self._fail(error, source)
 
-    def _count(self, source: str) -> None:
+    def _count(self, source: str, ids_of: int | None) -> None:
         """Count rows, bad rows and IDs."""
-        self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad, self.id_cell)
-        self.distinct_ids = load.count_ids(self.con) if self.id_cell else None
+        cell = f"c{ids_of}" if ids_of else ""
+        self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad, cell)
+        self.distinct_ids = load.count_ids(self.con) if ids_of else None
+
+    def _fail(self, error: duckdb.Error, source: str) -> None:
+        """Note that the file could not be read; where there were too many IDs for the memory, do without them.
+
+        DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
+        """
+        if self.ids_of and isinstance(error, load.OutOfMemory):
+            self.ids_of = None
+            self.run(source)
+            return
+        self.failed, self.distinct_ids = True, None
+        # What compares all rows needs memory that reading them does not: then the file is not to blame.
+        self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
 
     def interrupt(self) -> None:
         """Stop a pass that has become pointless."""

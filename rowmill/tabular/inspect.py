@@ -262,8 +262,7 @@ class _Attempt:
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
-        ids_of = header.mapping.get(self.rules.id_column)
-        loader = Loader(con, conditions.bad, f"c{ids_of}" if ids_of else "")
+        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column))
         clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
         plain = plain and header_sound
@@ -296,9 +295,8 @@ class _Attempt:
         reading = Reading(
             inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
         )
-        reading.ids_of = None if loader.failed or loader.distinct_ids is None else ids_of
-        ids = loader.distinct_ids if reading.ids_of else None
-        reading.inspection = replace(inspection, distinct_ids=ids, damage=draw_map(reading))
+        reading.ids_of = loader.gathered
+        reading.inspection = replace(inspection, distinct_ids=loader.distinct_ids, damage=draw_map(reading))
         return reading
 
     def _scan(
