@@ -8,7 +8,7 @@ from typing import Any
 
 from rowmill.contracts import Finding
 from rowmill.tabular.column_names import fixed_width, is_date, is_identifier, is_phone, is_postal, words_of
-from rowmill.tabular.damage_map import draw_map
+from rowmill.tabular.damage_map import with_map
 from rowmill.tabular.load import Bad
 from rowmill.tabular.notes import Notes, sort_findings
 from rowmill.tabular.reading import Reading
@@ -128,7 +128,7 @@ def add_excel_damage(reading: Reading) -> None:
     if found:
         told = sort_findings([*reading.inspection.findings, *found])
         reading.inspection = replace(reading.inspection, findings=told)
-        reading.inspection = replace(reading.inspection, damage=draw_map(reading))
+        reading.inspection = with_map(reading)
 
 
 def _learn(con: Any, source: str, columns: Sequence[_Column]) -> None:
