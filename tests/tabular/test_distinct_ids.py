@@ -11,7 +11,7 @@ import pytest
 
 from rowmill.contracts import Column, Rules
 from rowmill.registry import get_check
-from rowmill.tabular import load
+from rowmill.tabular import clean, load
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.known_ids import extract_ids
 
@@ -38,8 +38,9 @@ def unquoted(one: str) -> str:
     return one[1:-1].replace('""', '"') if one.startswith('"') else one
 
 
-@pytest.mark.parametrize("end", ["", ","])
-def test_same_verdict_and_every_id(tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize(("end", "part_bytes"), [("", 4 << 20), (",", 4 << 20), (",", 20_000)])
+def test_same_verdict_and_every_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, part_bytes: int) -> None:
+    monkeypatch.setattr(clean, "PART_BYTES", part_bytes)
     rows = make_rows(5000)
     path = write(tmp_path / "in.csv", rows, end)
     with open_table(path, replace(RULES, id_column="")) as plain:
