@@ -293,7 +293,7 @@ class _Attempt:
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
         reading = Reading(
-            inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
+            inspection, con, loader.source, loader.found, ledger, source.stat().st_size, trusted, source, shape
         )
         reading.inspection = replace(inspection, damage=draw_map(reading))
         return reading
