@@ -28,10 +28,10 @@ SLUGS = (
 )  # fmt: skip
 MADE = {
     "required": "Ann", "date": "02/17/1961", "date-not-future": "1980-05-06", "date-iso": "2024-01-31",
-    "integer": "12345", "decimal": "12.50", "number": "1,234.5", "boolean": "true",
-    "uuid": "0b6f6f0e-6a3b-4f57-9a52-3c2f8d1b7a10", "email": "ann@clinic.test", "phone": "(555) 010-0199",
+    "integer": "12345", "decimal": "12.50", "number": "1234.5", "boolean": "true",
+    "uuid": "0b6f6f0e-6a3b-4f57-9a52-3c2f8d1b7a10", "email": "ann@clinic.test", "phone": "(555) 210-0199",
     "url": "https://clinic.test/a", "us-state": "NY", "zip": "01234", "npi": "1234567893", "icd-10-cm": "E11.9",
-    "cpt": "99213", "hcpcs": "J1100", "time": "13:45", "year": "1999",
+    "cpt": "99213", "hcpcs": "J1100", "time": "13:45:00", "year": "1999",
 }  # fmt: skip
 
 
