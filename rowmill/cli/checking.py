@@ -211,7 +211,10 @@ def _print_causes(console: Console, path: Path, inspection: Inspection, *, hint:
         console.print(f"{number:>3}. {mark}{cause.message}", style=colour, markup=False)
         if cause.mend:
             title = get_mend(cause.mend).title
-            console.print(f"     Mend: {title} ({cause.mend}); it clears {cause.clears:,}.", markup=False)
+            console.print(
+                f"     Mend: {title} ({cause.mend}); it clears {'about ' if cause.about else ''}{cause.clears:,}.",
+                markup=False,
+            )
         print_place(console, path, inspection, cause)
     if len(causes) > SHOWN_CAUSES:
         console.print(f"     and {len(causes) - SHOWN_CAUSES:,} more causes")

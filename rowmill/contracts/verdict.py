@@ -34,7 +34,8 @@ class Cause:
     """One root cause behind many findings, in one sentence without a cell's value.
 
     `count` places come from it. `mend` names what would clear `clears` of them without guessing (tabular.mends.MENDS);
-    "" where a person has to mend the file. The place is the first one, in the units of a finding.
+    "" where a person has to mend the file. `about`: these numbers are reckoned from a sample of the places; else they
+    were counted. The place is the first one, in the units of a finding.
     """
 
     code: str
@@ -48,6 +49,7 @@ class Cause:
     column: int | None = None
     column_name: str | None = None
     byte: int | None = None
+    about: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Inspection:
     `rejected_rows` counts rows with at least one bad cell of severity error. `sheet` is the name of a workbook's sheet
     that was read; its `dialect` is None, and a line is a row of that sheet. `causes` sum the findings up. `damage` is
     the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error, "E" mostly errors.
+    `places` has for each of its stretches that is not sound (stretch, line, byte or None) of the first trouble in it;
+    `marks` are (line, the byte it begins at) here and there, so that a line of a large file is found without counting.
     """
 
     verdict: Literal["sound", "unsound"]
@@ -111,6 +115,8 @@ class Inspection:
     sheet: str = ""
     causes: tuple[Cause, ...] = ()
     damage: str = ""
+    places: tuple[tuple[int, int, int | None], ...] = ()
+    marks: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""
@@ -128,4 +134,6 @@ class Inspection:
         values["findings"] = tuple(Finding(**f) for f in values["findings"])
         values["causes"] = tuple(Cause(**c) for c in values.get("causes", ()))
         values["header"] = tuple(values["header"])
+        for name in ("places", "marks"):
+            values[name] = tuple(tuple(one) for one in values.get(name, ()))
         return cls(**values)

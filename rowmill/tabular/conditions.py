@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import duckdb
-
 from rowmill.contracts import Check, Column, Finding, Rules, Severity
 from rowmill.tabular import load
 from rowmill.tabular.beside import Loader
@@ -66,11 +64,9 @@ def _on_row(check: Check, columns: Sequence[Column], header: Header) -> Bad:
     return Bad(f"{check.slug}:", condition, check.severity == "error")
 
 
-def note_bad_cells(
-    con: duckdb.DuckDBPyConnection, conditions: Conditions, loader: Loader, ledger: Ledger, notes: Notes
-) -> None:
-    """Tell where each check found bad cells: the same condition with a LIMIT."""
-    if loader.source is None or loader.failed or loader.count != ledger.rows:
+def note_bad_cells(conditions: Conditions, loader: Loader, ledger: Ledger, notes: Notes) -> None:
+    """Tell where each check found bad cells: the first of those that the loader listed."""
+    if loader.failed or loader.count != ledger.rows:
         return
     few = max(1, _ODD_SHARE * loader.count)
     hit = [
@@ -80,8 +76,8 @@ def note_bad_cells(
     ]
     if not hit:
         return
-    places = load.find_bad_rows(con, loader.source, [one for one, _ in hit], SHOWN_PER_CODE)
-    for (one, count), rows in zip(hit, places, strict=True):
+    for one, count in hit:
+        rows = loader.listed.first(one.label, SHOWN_PER_CODE)
         for finding in _bad_cells(conditions, one, count, ledger.places(rows), notes):
             notes.add_finding(finding)
 

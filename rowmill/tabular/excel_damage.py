@@ -9,13 +9,14 @@ from typing import Any
 from rowmill.contracts import Finding
 from rowmill.tabular import load
 from rowmill.tabular.column_names import fixed_width, is_date, is_identifier, is_phone, is_postal, words_of
-from rowmill.tabular.damage_map import draw_map
+from rowmill.tabular.damage_map import with_map
 from rowmill.tabular.load import Bad
 from rowmill.tabular.notes import Notes, sort_findings
 from rowmill.tabular.reading import Reading
 
 CELL_CHARACTERS = 32_767
 _SAMPLE_ROWS = 2_000
+AMERICAN = ("", "US", "USA", "U.S.", "U.S.A.", "UNITED STATES", "UNITED STATES OF AMERICA")
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 
 # The first scan: true for a cell that may be damaged. Measured on 1,000,000 x 48 cells, reading them costs 1.6 s of CPU
@@ -102,7 +103,7 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
     Cost: one scan of the rows, a second one of the columns under suspicion, a third where there is damage.
     """
     con, source, ledger = reading.con, reading.rows_sql, reading.ledger
-    if con is None or source is None or ledger is None or not reading.trusted or not ledger.rows:
+    if con is None or source is None or ledger is None or not reading.trusted or not ledger.rows or not reading.listed:
         return []
     names = reading.inspection.header
     columns = [_Column(i, words_of(name)) for i, name in enumerate(names, 1)]
@@ -112,10 +113,11 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
     if not suspected:
         return []
     bad = [Bad(f"{s.code}:{s.column.place}", s.damaged.format(c=s.column.cell), rejects=False) for s, _ in suspected]
-    firsts = load.find_bad_rows(con, source, bad, 1)
+    listed = reading.listed
+    listed.add(listed.begin(bad), source, [words["damaged"] for _, words in suspected])
     notes = Notes(names, unit="Sheet row" if reading.inspection.sheet else "Line")
-    for (suspicion, words), rows in zip(suspected, firsts, strict=True):
-        [(line, record)] = ledger.places(rows)
+    for (suspicion, words), one in zip(suspected, bad, strict=True):
+        [(line, record)] = ledger.places(listed.first(one.label, 1))
         notes.add(suspicion.code, line=line, row=record, column=suspicion.column.place, **words)
     reading.bad = [*reading.bad, *bad]
     counts = {(s.code, s.column.place): words["damaged"] for s, words in suspected}
@@ -128,7 +130,7 @@ def add_excel_damage(reading: Reading) -> None:
     if found:
         told = sort_findings([*reading.inspection.findings, *found])
         reading.inspection = replace(reading.inspection, findings=told)
-        reading.inspection = replace(reading.inspection, damage=draw_map(reading))
+        reading.inspection = with_map(reading)
 
 
 def _learn(con: Any, source: str, columns: Sequence[_Column]) -> None:
@@ -229,7 +231,7 @@ def _lost_zeros(column: _Column, columns: Sequence[_Column]) -> _Suspicion:
     where = ""
     if is_postal(column.words):
         country = next((c for c in columns if c.words & {"country"}), None)
-        where = f" AND {_american(country.cell)}" if country else ""
+        where = f" AND {is_american(country.cell)}" if country else ""
     short = _SHORT.replace("{below}", str(width - 1)) + where
     counts = [
         ("filled", "{c} <> ''"),
@@ -242,10 +244,9 @@ def _lost_zeros(column: _Column, columns: Sequence[_Column]) -> _Suspicion:
     return _Suspicion("excel-lost-zeros", replace(column, width=width), short, _judge_zeros, tuple(counts))
 
 
-def _american(cell: str) -> str:
+def is_american(cell: str) -> str:
     """Give the condition for a row of the United States, or of no country."""
-    known = "'', 'US', 'USA', 'U.S.', 'U.S.A.', 'UNITED STATES', 'UNITED STATES OF AMERICA'"
-    return f"upper(trim({cell})) IN ({known})"
+    return f"upper(trim({cell})) IN ({', '.join(map(load.quote_text, AMERICAN))})"
 
 
 # ------------------------------------------------------------------------------------------------ counting and judging

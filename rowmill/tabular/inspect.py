@@ -16,11 +16,11 @@ import duckdb
 from rowmill.contracts import NO_RULES, Balance, Dialect, Finding, Inspection, Rules
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
-from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.beside import Digest, Loader, compare_counts
 from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
-from rowmill.tabular.damage_map import draw_map
+from rowmill.tabular.damage_map import with_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample, tell_dialect
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.excel_damage import add_excel_damage
@@ -34,13 +34,12 @@ from rowmill.tabular.notes import Notes
 from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, write_copy
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
-from rowmill.tabular.source import note_table, open_source
+from rowmill.tabular.source import note_full_sheet, note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
 from rowmill.tabular.unfinished import unfinished_name
 
 _BLOCK = 1 << 20
 OnStage = Callable[[str, Inspection], None]
-SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 
 def inspect_table(
@@ -161,7 +160,8 @@ class _Attempt:
         """Judge what was written of a sheet. Bytes are told of none: they would be another file's."""
         reading = self._judge_text(self.path, Encoding("utf-8"), tolerate=False)
         findings = tuple(replace(finding, byte=None) for finding in reading.inspection.findings)
-        reading.inspection = replace(reading.inspection, findings=findings, dialect=None)
+        places = tuple((place[0], place[1], None) for place in reading.inspection.places)
+        reading.inspection = replace(reading.inspection, findings=findings, places=places, marks=(), dialect=None)
         return reading
 
     def _refuse_whole(self, what: tuple[str, str] | None, head: bytes) -> Reading:
@@ -189,13 +189,17 @@ class _Attempt:
         self.unreadable = transcode(self.path, copy, encoding)
         reading = self._judge_text(copy, encoding, tolerate=True)
         offsets = Offsets(copy, encoding)
-        told = [f.byte for f in reading.inspection.findings if f.byte is not None]
+        known = reading.inspection
+        told = [f.byte for f in known.findings if f.byte is not None]
+        told += [byte for _, _, byte in known.places if byte is not None] + [byte for _, byte in known.marks]
         original = offsets.original(told)
         findings = tuple(
             replace(f, byte=original[f.byte]) if f.byte is not None and f.code != "encoding-guessed" else f
-            for f in reading.inspection.findings
+            for f in known.findings
         )
-        reading.inspection = replace(reading.inspection, findings=findings)
+        places = tuple((s, line, None if byte is None else original[byte]) for s, line, byte in known.places)
+        marks = tuple((line, original[byte]) for line, byte in known.marks)
+        reading.inspection = replace(known, findings=findings, places=places, marks=marks)
         return reading
 
     # ---------------------------------------------------------------------------------- text
@@ -235,9 +239,9 @@ class _Attempt:
             row.cells = [restore(cell) for cell in row.cells]
         return shape, rows
 
-    def _loader_source(self, path: Path, shape: Shape, longest_row_bytes: int = 0) -> str:
+    def _loader_source(self, paths: Sequence[Path], shape: Shape, longest_row_bytes: int = 0) -> str:
         """Give the SQL that reads the rows, cells as they were."""
-        source = load.csv_source(path, shape, longest_row_bytes=longest_row_bytes)
+        source = load.csv_source(paths, shape, longest_row_bytes=longest_row_bytes)
         if self.table is None or not self.table.stand_ins:
             return source
         return restoring_source(source, shape.columns)
@@ -255,30 +259,40 @@ class _Attempt:
         notes, head = self.notes, rows[header.index]
         ledger = Ledger(notes)
         enter_top(ledger, rows, header)
-        clean_path = self.temp / "clean"
-        copies = [self.path, source, clean_path]
+        copies = [self.path, source]
         if self.table_out is not None:
             copies.append(unfinished_name(self.table_out))
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
         loader = Loader(con, conditions.bad)
-        clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
+        clean = Clean(
+            source,
+            self.temp / "clean",
+            head.end,
+            load.plain_header(shape),
+            loader.follow,
+            lambda part: loader.take(self._loader_source([part], shape)),
+        )
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
         plain = plain and header_sound
         if not plain:
             clean.begin()
         else:
-            loader.start(self._loader_source(source, shape))
-        scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+            loader.start(self._loader_source([source], shape))
+        try:
+            scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+        except NotUtf8:
+            loader.stop()
+            raise
         loader.join()
-        if clean.needed:
-            loader.run(self._loader_source(clean_path, shape, scan.long_row))
-        elif scan.long_row:
-            loader.run(self._loader_source(source, shape, scan.long_row))
-        self._compare(loader, ledger)
+        files = clean.parts or [source]
+        if scan.long_row or (clean.needed and not loader.by_parts):
+            loader.run(self._loader_source(files, shape, scan.long_row))
+        loader.source = self._loader_source(files, shape, scan.long_row)
+        compare_counts(loader, ledger, notes)
         self._tell_stage("integrity", encoding, shape, header, ledger.balance())
-        note_bad_cells(con, conditions, loader, ledger, notes)
+        note_bad_cells(conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
@@ -287,15 +301,16 @@ class _Attempt:
         dialect = tell_dialect(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
-        self._note_full_sheet(ledger)
+        note_full_sheet(ledger.balance(), notes)
         inspection = self._inspection(
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
+        size = source.stat().st_size
         reading = Reading(
-            inspection, con, loader.source, loader.found, ledger, source.stat().st_size, trusted, source, shape
+            inspection, con, loader.source, loader.found, ledger, size, trusted, source, shape, loader.listed
         )
-        reading.inspection = replace(inspection, damage=draw_map(reading))
+        reading.inspection = with_map(reading)
         return reading
 
     def _scan(
@@ -332,10 +347,6 @@ class _Attempt:
                 check_top(top, head, shape, self.notes, tolerate, [at for at in self.unreadable[:1] if at < head.end])
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
-            except NotUtf8:
-                if self.con is not None:
-                    self.con.interrupt()
-                raise
             finally:
                 clean.close()
         return scan
@@ -355,23 +366,6 @@ class _Attempt:
         word: Literal["sound", "unsound"] = "unsound" if self.notes.has_errors else "sound"
         so_far = Inspection(word, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
         self.on_stage(stage, replace(so_far, size_bytes=self.size, sheet=sheet))
-
-    def _note_full_sheet(self, ledger: Ledger) -> None:
-        """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
-        balance = ledger.balance()
-        if (filled := balance.lines - balance.continuation) in SHEET_ROWS:
-            self.notes.add("cut-at-sheet-end", line=balance.lines, limit=filled)
-
-    def _compare(self, loader: Loader, ledger: Ledger) -> None:
-        """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""
-        balance = ledger.balance()
-        if loader.failed:
-            if loader.short and not self.notes.has_errors:
-                raise MemoryError
-            if not self.notes.has_errors:
-                self.notes.add("loader-refuses")
-        elif loader.count != ledger.rows or not balance.balances:
-            self.notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)
 
     def _inspection(
         self,

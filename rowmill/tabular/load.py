@@ -18,9 +18,6 @@ _NO_NULL = "\x02\x15rowmill\x15\x02"
 # list of characters costs more than reading the file (measured: 0.37 s against 0.22 s of CPU for 1.1 million rows).
 BLANK = "CASE WHEN {column} >= '!' AND {column} < '\u00a0' THEN false ELSE trim({column}, E' \\t\\r\\n\u00a0') = '' END"
 
-# So many rows are looked through first for the places of bad cells: where a whole column is bad, they are there.
-_FIRST_ROWS = 20_000
-
 
 def quote_text(text: str) -> str:
     """Write an SQL string."""
@@ -83,13 +80,14 @@ def plain_header(shape: Shape) -> bytes:
     return bytes([shape.delimiter]).join(names) + shape.newline
 
 
-def csv_source(path: Path, shape: Shape, *, longest_row_bytes: int = 0) -> str:
-    """Give the SQL that reads the file in its pinned dialect: columns c1..cN, all VARCHAR, auto-detection off."""
+def csv_source(paths: Sequence[Path], shape: Shape, *, longest_row_bytes: int = 0) -> str:
+    """Give the SQL that reads files in their pinned dialect: columns c1..cN, all VARCHAR, auto-detection off."""
+    files = ", ".join(quote_text(str(path)) for path in paths)
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(1, shape.columns + 1))
     quote = chr(shape.quote) if shape.quote >= 0 else ""
     size = f", max_line_size={2 * longest_row_bytes}, buffer_size={8 * longest_row_bytes}" if longest_row_bytes else ""
     return (
-        f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true,"
+        f"read_csv([{files}], auto_detect=false, header=true, strict_mode=true,"
         f" delim={quote_text(chr(shape.delimiter))}, quote={quote_text(quote)}, escape={quote_text(quote)},"
         f" nullstr={quote_text(_NO_NULL)}, columns={{{columns}}}{size})"
     )
@@ -105,16 +103,12 @@ def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) 
         # Written with OR, DuckDB works every condition out a second time.
         rejecting = f"greatest({', '.join(flags)})"
     counts = "".join(f", count_if(b{place})" for place in range(len(bad)))
-    flagged = _flag_rows(source, [one.condition.replace("{*}", source) for one in bad])
-    found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {flagged}").fetchall()[0]
+    conditions = (one.condition.replace("{*}", source) for one in bad)
+    worked_out = ", ".join(f"({condition}) AS b{place}" for place, condition in enumerate(conditions)) or "1"
+    sql = f"SELECT count(*), count_if({rejecting}){counts} FROM (SELECT {worked_out} FROM {source})"
+    found = con.execute(sql).fetchall()[0]
     _list_bad_rows(con, source, [one for one, count in zip(bad, found[2:], strict=True) if count and one.over_all])
     return found[0], found[1], list(found[2:])
-
-
-def _flag_rows(rows: str, conditions: Sequence[str], number: str = "") -> str:
-    """Give the SQL that reads whether each row meets each condition, as b0, b1 and so on, each worked out once."""
-    flags = [*([number] if number else []), *(f"({one}) AS b{place}" for place, one in enumerate(conditions))]
-    return f"(SELECT {', '.join(flags) or '1'} FROM {rows})"
 
 
 def number_rows(source: str) -> str:
@@ -129,29 +123,6 @@ def _list_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Ba
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
         )
-
-
-def find_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad], limit: int) -> list[list[int]]:
-    """Give the first rows that each check finds bad, by their number in the table; every check finds some.
-
-    Cost: the beginning of the table; one scan for all of those that have not enough there.
-    """
-    found: dict[int, list[int]] = {}
-    for place, one in enumerate(bad):
-        if one.over_all:
-            listed = con.execute(f"SELECT n FROM {one.listed} ORDER BY n LIMIT {limit}").fetchall()
-            found[place] = [row[0] for row in listed]
-    for rows in (f"(SELECT * FROM {number_rows(source)} LIMIT {_FIRST_ROWS})", number_rows(source)):
-        open_ones = [
-            place for place in range(len(bad)) if len(found.get(place, [])) < limit and not bad[place].over_all
-        ]
-        if not open_ones:
-            break
-        firsts = ", ".join(f"min(n, {limit}) FILTER (WHERE b{place})" for place in range(len(open_ones)))
-        flagged = _flag_rows(rows, [bad[place].condition for place in open_ones], "n")
-        told = con.execute(f"SELECT {firsts} FROM {flagged}").fetchall()[0]
-        found |= {place: sorted(numbers or []) for place, numbers in zip(open_ones, told, strict=True)}
-    return [found[place] for place in range(len(bad))]
 
 
 def write_copy(

@@ -10,6 +10,7 @@ import duckdb
 
 from rowmill.contracts import Inspection
 from rowmill.tabular import load
+from rowmill.tabular.bad_rows import BadRows
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.records import Shape
@@ -37,7 +38,7 @@ class Reading:
     `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_path` is the text
     that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
     temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
-    rows hold even where others are broken.
+    rows hold even where others are broken. `listed` are the rows that meet the conditions `bad`.
     """
 
     inspection: Inspection
@@ -49,6 +50,7 @@ class Reading:
     trusted: bool = False
     text_path: Path | None = None
     shape: Shape | None = None
+    listed: BadRows | None = None
 
 
 def write_copy(reading: Reading, table_out: Path) -> None:

@@ -83,6 +83,7 @@ class Scan:
             used = self._consume(data, final)
             data = data[used:]
             self._base += used
+            self.ledger.mark(self._base)
             if (now := time.monotonic()) >= self._told_at + TOLD_EVERY_SECONDS:
                 self._told_at = now
                 self.on_progress(self._base)
