@@ -75,6 +75,13 @@ class Loader:
         """Give the column whose distinct values are at hand."""
         return None if self.distinct_ids is None else self.ids_of
 
+    @property
+    def found(self) -> list[Bad]:
+        """Give the conditions that some row meets; where the pass failed, all but those over all rows, for want of counts."""
+        if self.failed:
+            return [one for one in self.bad if not one.over_all]
+        return [one for one, count in zip(self.bad, self.counts, strict=True) if count]
+
     def start(self, source: str) -> None:
         """Begin in a thread."""
         self._thread = threading.Thread(target=self.run, args=(source,), daemon=True)

@@ -104,47 +104,54 @@ def count_rows(
 ) -> tuple[int, int, list[int]]:
     """Count rows, rejected rows and the rows that each check finds bad, in one scan.
 
+    Where a condition over all rows finds some, their numbers are listed for those who ask afterwards.
     `id_cell`: the same scan gathers what stands in that cell in the table DISTINCT_IDS: `id`, and how many `times`.
     `more`: to what is gathered there already.
     """
-    _list_bad_rows(con, source, bad)
-    rows = number_rows(source) if any(b.over_all for b in bad) else source
-    rejecting = " OR ".join(f"({b.met_by('n')})" for b in bad if b.rejects) or "false"
-    wanted = [rejecting, *(b.met_by("n") for b in bad)]
+    rejecting = "false"
+    if flags := [f"b{place}" for place, one in enumerate(bad) if one.rejects]:
+        # Written with OR, DuckDB works every condition out a second time.
+        rejecting = f"greatest({', '.join(flags)})"
+    wanted = [rejecting, *(f"b{place}" for place in range(len(bad)))]
+    conditions = (one.condition.replace("{*}", source) for one in bad)
+    worked_out = ", ".join(f"({condition}) AS b{place}" for place, condition in enumerate(conditions)) or "1"
     if id_cell:
+        by_id = all(one.cell == id_cell and not one.over_all for one in bad)
         target = _MORE_IDS if more else DISTINCT_IDS
-        found_by_id = _count_by_id(con, rows, wanted, _only_of(id_cell, bad), id_cell, target)
-        if more:
-            _join_ids(con)
-        return found_by_id
-    counts = "".join(f", count_if({condition})" for condition in wanted)
-    found = con.execute(f"SELECT count(*){counts} FROM {rows}").fetchall()[0]
+        sql = (_gather_then_check if by_id else _check_then_gather)(con, source, wanted, worked_out, id_cell, target)
+    else:
+        counts = "".join(f", count_if({flag})" for flag in wanted)
+        sql = f"SELECT count(*){counts} FROM (SELECT {worked_out} FROM {source})"
+    found = con.execute(sql).fetchall()[0]
+    if id_cell and more:
+        _join_ids(con)
+    _list_bad_rows(con, source, [one for one, count in zip(bad, found[2:], strict=True) if count and one.over_all])
     return found[0], found[1], list(found[2:])
 
 
-def _only_of(id_cell: str, bad: Sequence[Bad]) -> list[bool]:
-    """Tell of the rejecting conditions together, then of each, whether they look at the ID alone."""
-    each = [one.cell == id_cell and not one.over_all for one in bad]
-    return [all(alone for one, alone in zip(bad, each, strict=True) if one.rejects), *each]
-
-
-def _count_by_id(
-    con: duckdb.DuckDBPyConnection, rows: str, wanted: Sequence[str], alone: Sequence[bool], id_cell: str, target: str
-) -> tuple[int, int, list[int]]:
-    """Gather the distinct IDs; what a condition over the ID alone finds is asked of each ID once, not of each row."""
-    counted = [(f"bad_{place}", condition) for place, condition in enumerate(wanted) if not alone[place]]
-    counts = "".join(f", count_if({condition})::BIGINT AS {name}" for name, condition in counted)
+def _gather_then_check(
+    con: duckdb.DuckDBPyConnection, source: str, wanted: Sequence[str], worked_out: str, id_cell: str, target: str
+) -> str:
+    """Gather the IDs; gives the SQL that counts by them. For conditions over the ID alone: each is asked once for each ID."""
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {target} AS "
-        f"SELECT {id_cell} AS id, count(*) AS times{counts} FROM {rows} GROUP BY {id_cell}"
+        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT {id_cell} AS id, count(*) AS times FROM {source} GROUP BY {id_cell}"
     )
-    sums = [
-        f"sum(times) FILTER (WHERE {condition})" if alone[place] else f"sum(bad_{place})"
-        for place, condition in enumerate(wanted)
-    ]
-    told = ", ".join(f"coalesce({one}, 0)::BIGINT" for one in ("sum(times)", *sums))
-    found = con.execute(f"SELECT {told} FROM (SELECT *, id AS {id_cell} FROM {target})").fetchall()[0]
-    return found[0], found[1], list(found[2:])
+    sums = "".join(f", coalesce(sum(times) FILTER ({flag}), 0)::BIGINT" for flag in wanted)
+    flagged = f"SELECT times, {worked_out} FROM (SELECT times, id AS {id_cell} FROM {target})"
+    return f"SELECT coalesce(sum(times), 0)::BIGINT{sums} FROM ({flagged})"
+
+
+def _check_then_gather(
+    con: duckdb.DuckDBPyConnection, source: str, wanted: Sequence[str], worked_out: str, id_cell: str, target: str
+) -> str:
+    """Gather the IDs with the counts of their rows; gives the SQL that adds them up."""
+    counts = "".join(f", count_if({flag})::BIGINT AS n{place}" for place, flag in enumerate(wanted))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT id, count(*) AS times{counts} "
+        f"FROM (SELECT {id_cell} AS id, {worked_out} FROM {source}) GROUP BY id"
+    )
+    sums = "".join(f", coalesce(sum(n{place}), 0)::BIGINT" for place in range(len(wanted)))
+    return f"SELECT coalesce(sum(times), 0)::BIGINT{sums} FROM {target}"
 
 
 def _join_ids(con: duckdb.DuckDBPyConnection) -> None:
@@ -169,11 +176,10 @@ def number_rows(source: str) -> str:
 def _list_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> None:
     """List the rows that conditions over all rows find bad: worked out once, then looked up by number."""
     for one in bad:
-        if one.over_all:
-            condition = one.condition.replace("{*}", source)
-            con.execute(
-                f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
-            )
+        condition = one.condition.replace("{*}", source)
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
+        )
 
 
 def write_copy(
