@@ -64,6 +64,13 @@ class Loader:
         """Tell whether parts of the rows can be checked by themselves."""
         return not any(one.over_all for one in self.bad)
 
+    @property
+    def found(self) -> list[Bad]:
+        """Give the conditions that some row meets; where the pass failed, all but those over all rows, for want of counts."""
+        if self.failed:
+            return [one for one in self.bad if not one.over_all]
+        return [one for one, count in zip(self.bad, self.counts, strict=True) if count]
+
     def start(self, source: str) -> None:
         """Begin in a thread."""
         self._thread = threading.Thread(target=self.run, args=(source,), daemon=True)

@@ -308,7 +308,7 @@ class _Attempt:
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
         size = source.stat().st_size
         reading = Reading(
-            inspection, con, loader.source, conditions.bad, ledger, size, trusted, source, shape, loader.listed
+            inspection, con, loader.source, loader.found, ledger, size, trusted, source, shape, loader.listed
         )
         reading.inspection = with_map(reading)
         return reading

@@ -94,12 +94,20 @@ def csv_source(paths: Sequence[Path], shape: Shape, *, longest_row_bytes: int = 
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> tuple[int, int, list[int]]:
-    """Count rows, rejected rows and the rows that each check finds bad, in one scan."""
-    _list_bad_rows(con, source, bad)
-    rows = number_rows(source) if any(b.over_all for b in bad) else source
-    rejecting = " OR ".join(f"({b.met_by('n')})" for b in bad if b.rejects) or "false"
-    counts = "".join(f", count_if({b.met_by('n')})" for b in bad)
-    found = con.execute(f"SELECT count(*), count_if({rejecting}){counts} FROM {rows}").fetchall()[0]
+    """Count rows, rejected rows and the rows that each check finds bad, in one scan.
+
+    Where a condition over all rows finds some, their numbers are listed for those who ask afterwards.
+    """
+    rejecting = "false"
+    if flags := [f"b{place}" for place, one in enumerate(bad) if one.rejects]:
+        # Written with OR, DuckDB works every condition out a second time.
+        rejecting = f"greatest({', '.join(flags)})"
+    counts = "".join(f", count_if(b{place})" for place in range(len(bad)))
+    conditions = (one.condition.replace("{*}", source) for one in bad)
+    worked_out = ", ".join(f"({condition}) AS b{place}" for place, condition in enumerate(conditions)) or "1"
+    sql = f"SELECT count(*), count_if({rejecting}){counts} FROM (SELECT {worked_out} FROM {source})"
+    found = con.execute(sql).fetchall()[0]
+    _list_bad_rows(con, source, [one for one, count in zip(bad, found[2:], strict=True) if count and one.over_all])
     return found[0], found[1], list(found[2:])
 
 
@@ -111,11 +119,10 @@ def number_rows(source: str) -> str:
 def _list_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad]) -> None:
     """List the rows that conditions over all rows find bad: worked out once, then looked up by number."""
     for one in bad:
-        if one.over_all:
-            condition = one.condition.replace("{*}", source)
-            con.execute(
-                f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
-            )
+        condition = one.condition.replace("{*}", source)
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
+        )
 
 
 def write_copy(
