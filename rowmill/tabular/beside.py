@@ -92,6 +92,7 @@ class Loader:
         self.source = source
         self._begin()
         self._add(source)
+        self._count_ids(parts=1)
 
     def follow(self) -> None:
         """Stop the pass that has become pointless; from now on read the parts that `take` tells of."""
@@ -128,9 +129,12 @@ class Loader:
         if first is not None:
             first.join()
         self._begin()
+        told = 0
         while (source := parts.get()) is not None:
             if self.by_parts and not self.failed:
                 self._add(source)
+                told += 1
+        self._count_ids(told)
 
     def _begin(self) -> None:
         """Count from nothing."""
@@ -148,7 +152,7 @@ class Loader:
             self.listed.add(self._list, source, counts, self.count)
         except duckdb.Error as error:
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
-            self.failed, self.distinct_ids = True, None
+            self.failed = True
             # What compares all rows needs memory that reading them does not: then the file is not to blame.
             self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
             return
@@ -160,12 +164,23 @@ class Loader:
         """Count the rows of a source, and gather its IDs; the verdict does not hang on whether there is memory for those."""
         if self.ids_of is not None:
             try:
-                found = load.count_rows(self.con, source, self.bad, f"c{self.ids_of}", more=self.count > 0)
-                self.distinct_ids = load.count_ids(self.con)
-                return found
+                return load.count_rows(self.con, source, self.bad, f"c{self.ids_of}", more=self.count > 0)
             except load.OutOfMemory:
-                self.ids_of = self.distinct_ids = None
+                self.ids_of = None
         return load.count_rows(self.con, source, self.bad)
+
+    def _count_ids(self, parts: int) -> None:
+        """Count the IDs of all parts together, where they were gathered to the end."""
+        if self.ids_of is None or self.failed or not parts:
+            return
+        try:
+            if parts > 1:
+                load.join_ids(self.con)
+            self.distinct_ids = load.count_ids(self.con)
+        except load.OutOfMemory:
+            self.ids_of = None
+        except duckdb.Error:
+            self.failed = True
 
 
 def compare_counts(loader: Loader, ledger: Ledger, notes: Notes) -> None:

@@ -106,7 +106,7 @@ def count_rows(
 
     Where a condition over all rows finds some, their numbers are listed for those who ask afterwards.
     `id_cell`: the same scan gathers what stands in that cell in the table DISTINCT_IDS: `id`, and how many `times`.
-    `more`: to what is gathered there already.
+    `more`: behind what is gathered there already; `join_ids` brings the parts together.
     """
     rejecting = "false"
     if flags := [f"b{place}" for place, one in enumerate(bad) if one.rejects]:
@@ -124,7 +124,7 @@ def count_rows(
         sql = f"SELECT count(*){counts} FROM (SELECT {worked_out} FROM {source})"
     found = con.execute(sql).fetchall()[0]
     if id_cell and more:
-        _join_ids(con)
+        con.execute(f"INSERT INTO {DISTINCT_IDS} FROM {_MORE_IDS}")
     _list_bad_rows(con, source, [one for one, count in zip(bad, found[2:], strict=True) if count and one.over_all])
     return found[0], found[1], list(found[2:])
 
@@ -154,12 +154,10 @@ def _check_then_gather(
     return f"SELECT coalesce(sum(times), 0)::BIGINT{sums} FROM {target}"
 
 
-def _join_ids(con: duckdb.DuckDBPyConnection) -> None:
-    """Put the IDs of one part to those of the parts before."""
-    both = f"SELECT id, times FROM {DISTINCT_IDS} UNION ALL SELECT id, times FROM {_MORE_IDS}"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {DISTINCT_IDS} AS SELECT id, sum(times)::BIGINT AS times FROM ({both}) GROUP BY id"
-    )
+def join_ids(con: duckdb.DuckDBPyConnection) -> None:
+    """Bring together the IDs that were gathered part by part, once after the last."""
+    joined = f"SELECT id, sum(times)::BIGINT AS times FROM {DISTINCT_IDS} GROUP BY id"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {DISTINCT_IDS} AS {joined}")
 
 
 def count_ids(con: duckdb.DuckDBPyConnection) -> int:
