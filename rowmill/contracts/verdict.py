@@ -99,6 +99,7 @@ class Inspection:
     the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error, "E" mostly errors.
     `places` has for each of its stretches that is not sound (stretch, line, byte or None) of the first trouble in it;
     `marks` are (line, the byte it begins at) here and there, so that a line of a large file is found without counting.
+    `distinct_ids` counts the IDs where the rules name a column of IDs and the rows could be read, blank ones left out.
     """
 
     verdict: Literal["sound", "unsound"]
@@ -117,6 +118,7 @@ class Inspection:
     damage: str = ""
     places: tuple[tuple[int, int, int | None], ...] = ()
     marks: tuple[tuple[int, int], ...] = ()
+    distinct_ids: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rowmill.contracts import Cause, Finding
 from rowmill.tabular.load import Bad
-from rowmill.tabular.mend_cells import as_iso, find_forms, place_of
+from rowmill.tabular.mend_cells import as_iso, find_forms, may_be_dates, place_of
 from rowmill.tabular.mend_damage import BY_CODE, count_repaired, find_repair
 from rowmill.tabular.reading import Reading
 
@@ -21,8 +21,9 @@ def find_cell_cause(findings: Sequence[Finding], count: int, reading: Reading) -
     place = first.column
     bad = _condition(first, reading)
     about_dates = "date" in f"{first.code} {words}"
-    if about_dates and place and bad is not None and reading.con is not None and reading.rows_sql is not None:
-        found = find_forms(reading.con, reading.rows_sql, place)
+    if about_dates and place and bad is not None and _may_be_dates(reading, bad):
+        assert reading.con is not None
+        found = find_forms(reading.con, str(reading.rows_sql), place)
         clears = _count_cleared(reading, bad, place, as_iso(found.forms, place)) if found.forms else 0
         if clears:
             mend = f"date-form:{first.column_name or place}"
@@ -97,10 +98,20 @@ def _condition(finding: Finding, reading: Reading) -> Bad | None:
     return next((b for b in reading.bad if b.label in labels and not b.over_all), None)
 
 
+def _may_be_dates(reading: Reading, bad: Bad) -> bool:
+    """Tell whether it is worth looking for the form of a column's dates: some bad cell is one, or that is not known."""
+    if reading.con is None or reading.rows_sql is None:
+        return False
+    cells = reading.listed.dates(bad.label) if reading.listed is not None else None
+    return cells is None or may_be_dates(reading.con, cells)
+
+
 def _count_cleared(reading: Reading, bad: Bad, place: int, iso: str) -> int:
     """Count the bad cells that hold the condition once their dates are written as year-month-day."""
     assert reading.con is not None
-    spellings = f"(SELECT c{place}, count(*) AS n FROM {reading.rows_sql} WHERE ({bad.condition}) GROUP BY c{place})"
-    mended = f"(SELECT n, {iso} AS c{place} FROM {spellings})"
+    cells = reading.listed.dates(bad.label) if reading.listed is not None else None
+    if cells is None:
+        cells = f"(SELECT c{place} AS v, count(*) AS n FROM {reading.rows_sql} WHERE ({bad.condition}) GROUP BY v)"
+    mended = f"(SELECT n, {iso} AS c{place} FROM (SELECT v AS c{place}, n FROM {cells}))"
     found = reading.con.execute(f"SELECT sum(n) FILTER (NOT ({bad.condition})) FROM {mended}").fetchall()
     return int(found[0][0] or 0)

@@ -7,7 +7,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,8 @@ def mend_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str
 @contextmanager
 def _opened(request: Mapping[str, Any], limits: Limits) -> Iterator[Reading]:
     """Judge the file of a request and keep the loader open."""
-    with open_table(Path(request["path"]), Rules.from_json(request["rules"]), limits=limits) as reading:
+    rules = replace(Rules.from_json(request["rules"]), id_column=ID_COLUMN)
+    with open_table(Path(request["path"]), rules, limits=limits) as reading:
         yield reading
 
 

@@ -265,7 +265,7 @@ class _Attempt:
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
-        loader = Loader(con, conditions.bad)
+        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column))
         clean = Clean(
             source,
             self.temp / "clean",
@@ -310,7 +310,8 @@ class _Attempt:
         reading = Reading(
             inspection, con, loader.source, loader.found, ledger, size, trusted, source, shape, loader.listed
         )
-        reading.inspection = with_map(reading)
+        reading.ids_of = loader.gathered
+        reading.inspection = replace(with_map(reading), distinct_ids=loader.distinct_ids)
         return reading
 
     def _scan(

@@ -126,6 +126,13 @@ def find_forms(con: duckdb.DuckDBPyConnection, rows_sql: str, place: int) -> Fou
     return Found(tuple(form for _, form in sorted(found, key=lambda f: -f[0])), doubtful)
 
 
+def may_be_dates(con: duckdb.DuckDBPyConnection, spellings: str) -> bool:
+    """Tell whether any of some cells (`v`) is a date in any form."""
+    read = " OR ".join(f"{form.as_date('v')} IS NOT NULL" for family in (*FAMILIES, _ONE_DIGIT) for form in family)
+    may_be = f"strlen(v) >= {_SHORTEST} AND v < ':'"
+    return bool(con.execute(f"SELECT 1 FROM {spellings} WHERE {may_be} AND ({read}) LIMIT 1").fetchall())
+
+
 def as_iso(forms: tuple[Form, ...], place: int) -> str:
     """Give the SQL of a column's cell with its dates written as year-month-day."""
     read = ", ".join(form.as_date(f"c{place}") for form in forms)
