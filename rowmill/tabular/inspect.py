@@ -22,7 +22,7 @@ from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
-from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
+from rowmill.tabular.encoding import LABELS, Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.fields import restore, restoring_source
@@ -31,6 +31,7 @@ from rowmill.tabular.header import Header, check_header, count_known, find_heade
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.magic import look_at
 from rowmill.tabular.notes import Notes
+from rowmill.tabular.one_column import find_more
 from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name, write_copy
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
@@ -240,6 +241,8 @@ class _Attempt:
                 notes.add("empty-file")
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
         check_header(header, rows, self.columns, notes)
+        if header.columns == 1 and self.table is None and (what := find_more(rows, header.index)):
+            notes.add("one-column-maybe", line=rows[header.index].line, byte=rows[header.index].start, what=what)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
         self._tell_stage("metadata", encoding, shape, header, Balance())
         return self._read(source, encoding, shape, rows, header, tolerate)
@@ -302,7 +305,7 @@ class _Attempt:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
-            notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
+            notes.add("encoding-guessed", line=line, byte=byte, encoding=LABELS[encoding.name])
         dialect = _dialect_of(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)

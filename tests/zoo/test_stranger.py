@@ -81,7 +81,9 @@ def test_hundreds_of_sound_files_raise_no_alarm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_hundreds_of_faults_are_told(tmp_path: Path) -> None:
-    files = [b for seed in range(1000, 1000 + scaled(20, 200)) for f in FAULTS if (b := draw_broken(seed, f)) is not None]
+    files = [
+        b for seed in range(1000, 1000 + scaled(20, 200)) for f in FAULTS if (b := draw_broken(seed, f)) is not None
+    ]
     assert len(files) > 360
     right = sum(check_broken(broken, tmp_path / "in.csv") for broken in files)
     assert right >= 0.99 * len(files)
