@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from rowmill.tabular.dialect import SampleRow
+from rowmill.tabular.header import Header
+from rowmill.tabular.notes import Notes
 
 # What parts columns in some exports and is no delimiter here. A colon alone parts hours and ratios too.
 _PARTERS = (
@@ -33,6 +35,13 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 _JSON_LINE = re.compile(r"""\s*(?:[\[\]{}],?|[{\[].*[}\]],?|"[^"]*"\s*:\s*.*)\s*""")
 _GAP = re.compile(r"\S {2,}\S")
 _LEAST_ROWS = 3
+
+
+def note_more(header: Header, rows: Sequence[SampleRow], notes: Notes) -> None:
+    """Warn where a table of one column looks like more."""
+    head = rows[header.index]
+    if header.columns == 1 and (what := find_more(rows, header.index)):
+        notes.add("one-column-maybe", line=head.line, byte=head.start, what=what)
 
 
 def find_more(rows: Sequence[SampleRow], header: int) -> str:
