@@ -48,7 +48,7 @@ TRUE = {
 def find(text: str, folder: Path) -> list[str]:
     path = folder / "in.csv"
     path.write_text(text, encoding="utf-8")
-    inspection = inspect_table(path, (), {})
+    inspection = inspect_table(path)
     assert inspection.verdict == "sound"
     return [f.message for f in inspection.findings if f.code == "one-column-maybe"]
 
