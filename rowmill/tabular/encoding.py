@@ -162,13 +162,16 @@ class _Tally:
             if len(strays):
                 self._place(block, strays)
                 self._weigh(bytes_, strays)
-        self._line += block.count(_line_end(block))
+        if len(self.lines) < 3:
+            self._line += block.count(_line_end(block))
         self._try_japanese(block)
         self._before = block[-1:]
         self._offset += len(block)
 
     def _place(self, block: bytes, strays: Ints) -> None:
         """Remember the first stray byte, and on which lines strays are: three of them are enough."""
+        if len(self.lines) >= 3:
+            return
         end = _line_end(block)
         for at in strays[:3].tolist():
             if len(self.lines) < 3:

@@ -200,8 +200,8 @@ WORDING: dict[str, Wording] = {
     ),
     "excel-scientific": _warning(
         "{place}: {damaged:,} of {filled:,} cells in this column became numbers such as 1.23E+15; "
-        "the other digits are gone.",
-        "This cannot be undone: export the column again as text from where it comes from.",
+        "digits that these do not show are gone.",
+        "A mend writes out those that show all of theirs. The others cannot be undone: export the column again as text.",
     ),
     "excel-rounded": _warning(
         "{place}: {damaged:,} of {long:,} long numbers in this column end in zeros behind the 15th digit, "

@@ -51,10 +51,23 @@ def look_around(caller: Caller, upload: Upload, place: Mapping[str, int]) -> dic
     Raises: StateError, Expired, ChildError, StorageFault.
     """
     dialect = upload.inspection.get("dialect") or {}
-    asked = {"encoding": dialect.get("encoding", "utf-8"), "stretches": len(upload.inspection.get("damage", ""))}
-    found = _read(upload, "excerpt", {**asked, **place})
+    found = _read(upload, "excerpt", {"encoding": dialect.get("encoding", "utf-8"), **_place_to_seek(upload, place)})
     audit.record(upload.org, caller.user, "upload.look", "upload", upload.public_id, **_first_line(found))
     return found
+
+
+def _place_to_seek(upload: Upload, place: Mapping[str, int]) -> dict[str, Any]:
+    """Turn a place into what can be sought in the file: a stretch into its first trouble, a line into one with a mark near it."""
+    known, seek = upload.inspection, dict[str, Any](place)
+    if "stretch" in seek:
+        stretch, count = seek.pop("stretch"), len(known.get("damage") or "") or 1
+        told = next((one for one in known.get("places") or () if one[0] == stretch), None)
+        if told is None:
+            return {"byte": upload.size_bytes * min(stretch, count) // count}
+        seek = {"line": told[1]} | ({} if told[2] is None else {"byte": told[2]})
+    if "byte" not in seek and "line" in seek:
+        seek["near"] = max((one for one in known.get("marks") or () if one[0] <= seek["line"]), default=None)
+    return seek
 
 
 def _first_line(found: Mapping[str, Any]) -> dict[str, int]:

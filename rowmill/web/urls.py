@@ -41,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("submissions/<uuid:public_id>/delete", cohorts.remove_submission, name="submission-delete"),
     path("submissions/<uuid:public_id>/<slug:table_name>", cohorts.table_page, name="table"),
     path("submissions/<uuid:public_id>/<slug:table_name>/mend", cohorts.mend_table, name="table-mend"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/cancel", cohorts.cancel_file, name="table-cancel"),
     path("submissions/<uuid:public_id>/<slug:table_name>/delete", cohorts.remove_table, name="table-delete"),
     path("submissions/<uuid:public_id>/<slug:table_name>/database", cohorts.database, name="table-database"),
 ]
