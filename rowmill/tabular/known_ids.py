@@ -42,7 +42,7 @@ _STEPS = (
     ("signs", "regexp_replace({id}, '[^\\pL\\pN]', '', 'g')"),
 )
 WORDS = {
-    "spaces": "match once the blanks around them are removed",
+    "spaces": "match when blanks around the ID are removed",
     "case": "match in another case",
     "decimal": "match without the .0 that a spreadsheet adds",
     "leading-zeros": "match when leading zeros are restored",

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.errors import Expired, ObjectChanged, StateError
+from rowmill.errors import Expired, NotFound, ObjectChanged, StateError
 from rowmill.models import Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.tabular.child import run_in_child
@@ -114,6 +114,17 @@ def _read(upload: Upload, op: str, request: Mapping[str, Any], beside: Path | No
             beside=beside or settings.SCRATCH_DIR,
             **child_limits(),
         )
+
+
+def open_mended(caller: Caller, upload: Upload) -> BinaryIO:
+    """Open the bytes of a mended copy, to be taken home. Raises: NotFound for what is no copy; StateError, Expired."""
+    if not upload.mends:
+        raise NotFound("This file is no mended copy.")
+    need_bytes(upload)
+    with _held(upload) as path:
+        file = path.open("rb")
+    audit.record(upload.org, caller.user, "upload.download", "upload", upload.public_id, part="mended.csv")
+    return file
 
 
 @contextmanager

@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:public_id>/excerpt", mends.excerpt, name="upload-excerpt"),
     path("uploads/<uuid:public_id>/examples", mends.examples, name="upload-examples"),
     path("uploads/<uuid:public_id>/mend", mends.mend, name="upload-mend"),
+    path("uploads/<uuid:public_id>/mended.csv", mends.mended_file, name="upload-mended"),
     path("uploads/<uuid:public_id>/failed-rows.csv", mends.failed_rows, name="upload-failed-rows"),
     path("uploads/<uuid:public_id>/annotated.xlsx", mends.annotated, name="upload-annotated"),
     path("precheck-validation", prechecks.door, name="prechecks"),
