@@ -49,7 +49,7 @@ from rowmill.uploads.mending import mend_upload
 from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.sessions import cancel_session, open_session
-from tests.crash.cohort_story import prepare_cohort, tell_cohort
+from tests.crash.cohort_story import prepare_cohort, prepare_recheck, tell_cohort, tell_recheck
 from tests.crash.merge_story import BULK_STORIES, effect_alone, prepare_merge, tell_merge, tell_poison
 from tests.probe import Probe
 
@@ -82,6 +82,8 @@ def prepare(story: str) -> None:
     elif story in BULK_STORIES:
         upload = begin_upload(caller, "contact_import", "contacts.csv")
         inspect_upload(finish_upload(upload, *receive_whole(upload, [prepare_merge(story)], 1 << 20)))
+    elif story == "rechecked":
+        prepare_recheck(caller)
     elif story not in ("intake", "refused", "chunked"):
         upload = begin_upload(caller, "probe", "probe.csv")
         inspect_upload(
@@ -232,6 +234,12 @@ def cohort() -> None:
     tell_cohort(caller())
 
 
+def rechecked() -> None:
+    """The patient file is replaced under a table that was accepted."""
+    restart()
+    tell_recheck(caller())
+
+
 def work() -> None:
     """The runner with its threads, until the job has ended."""
     Probe.reset()
@@ -335,6 +343,7 @@ STORIES: dict[str, Callable[[], None]] = {
     "cohort": cohort,
     "merge": lambda: (restart(), tell_merge(caller(), only_job, run_out))[1],
     "merge_poison": lambda: (restart(), tell_poison(caller(), only_job, run_out))[1],
+    "rechecked": rechecked,
     "work": work,
     "stop": stop,
     "poison": poison,
