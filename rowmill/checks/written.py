@@ -16,7 +16,7 @@ _DAY = (
     "|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?:0?[1-9]|1\\d|2[0-8]),? [12]\\d{3})"
 )
 _CLOCK = "(?:[T ](?:[01]\\d|2[0-3]):[0-5]\\d(?::[0-5]\\d(?:\\.\\d+)?)?(?:Z|[-+]\\d{2}:\\d{2})?)?"
-_PLAIN_WEB = "(?:https?://)?(?:[a-z0-9-]+\\.)+[a-z]{2,}(?:/[!-~]*)?"
+_PLAIN_WEB = "(?:https?://)?(?:[a-z0-9][a-z0-9-]*\\.)+[a-z]{2,}(?:/[!-~]*)?"
 _WEB = "(?i)(https?://)?([a-z0-9\\x{a1}-\\x{10ffff}]([a-z0-9\\x{a1}-\\x{10ffff}_-]*)\\.)+[a-z\\x{a1}-\\x{10ffff}]{2,}(:\\d{1,5})?([/?#]\\S*)?"
 
 COUNT_WRITTEN = Check(
@@ -67,8 +67,8 @@ WEB_ADDRESS = Check(
     title="this is not a web address",
     help="Write it without blanks: example.org, www.example.org/page or https://example.org.",
     bad_when=(
-        f"length({{column}}) > 2048 OR CASE WHEN regexp_full_match({{column}}, '{_PLAIN_WEB}') THEN false "
-        f"ELSE NOT regexp_full_match({trimmed('{column}')}, '{_WEB}') END"
+        f"CASE WHEN strlen({{column}}) <= 2048 AND regexp_full_match({{column}}, '{_PLAIN_WEB}') THEN false "
+        f"ELSE length({trimmed('{column}')}) > 2048 OR NOT regexp_full_match({trimmed('{column}')}, '{_WEB}') END"
     ),
 )
 FITS_INTEGER = Check(
@@ -87,7 +87,7 @@ KEY_LENGTH = Check(
     slug="key-length",
     title="this ID has more than 200 characters",
     help="Look whether the column that was taken for the ID is the right one.",
-    bad_when="length({column}) > 200",
+    bad_when=f"CASE WHEN strlen({{column}}) <= 200 THEN false ELSE length({trimmed('{column}')}) > 200 END",
 )
 CONTACT_KEY = Check(
     slug="contact-key",

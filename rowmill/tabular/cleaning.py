@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WHITE = "E' \\t\\r\\n\u00a0\ufeff'"
+# Every sign of Unicode's category Zs, which is what DuckDB's trim takes off by itself, and what else stands for a blank.
+_ZS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+WHITE = f"E'{_ZS}\\t\\r\\n\ufeff'"
 _GAP = "E'\\x1f'"
-_SPACE = "[\\s\\x{a0}\\x{feff}]"
+_SPACE = "[\\s\\p{Zs}\\x{feff}]"
 _NUMBER = "(?:\\d{1,3}(?:,\\d{3})+|\\d+)(?:\\.\\d+)?"
 _SCALE = "(?:[kK]|[mM]{1,2}|[mM][nN]|[bB]|[bB][nN]|[tT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)"
 _TO = "\\s*(?:-|\u2013|\u2014|to)\\s*"
