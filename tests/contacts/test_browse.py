@@ -16,11 +16,6 @@ from tests.contacts.made import make_contact, make_contacts
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def alice(people):
-    return find_caller(people.alice)
-
-
 def ids(page) -> list[str]:
     return [row.contact_id for row in page.rows]
 
