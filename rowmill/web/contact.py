@@ -19,7 +19,7 @@ from rowmill.errors import InputError, StateError
 from rowmill.models import Contact
 from rowmill.web.frame import MemberRequest, member_view
 
-LONG = frozenset({"seo_description", "keywords", "technologies", "company_address", "departments", "lists"})
+LONG = frozenset({"keywords", "technologies", "seo_description"})
 _HELP = {column.name: column.help for column in COLUMNS}
 
 
