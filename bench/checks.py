@@ -71,7 +71,7 @@ def main() -> None:
         path = Path(folder) / "table.csv"
         make_file(path, options.rows)
         size = path.stat().st_size
-        source = load.csv_source(path, Shape(ord(","), ord('"'), b"\n", COLUMNS))
+        source = load.csv_source([path], Shape(ord(","), ord('"'), b"\n", COLUMNS))
         every_cell = " + ".join(f"count_if(strlen(c{i}) > 1000)" for i in range(1, COLUMNS + 1))
         con = load.connect([path], Path(folder), 1_000_000_000)
         for _ in range(options.runs):

@@ -60,7 +60,7 @@ end()
 OURS = """
 import sys
 from pathlib import Path
-from rowmill.contracts import Column
+from rowmill.contracts import Column, Rules
 from rowmill.registry import get_check
 from rowmill.tabular import child
 if spare:
@@ -69,7 +69,7 @@ if spare:
 column = Column("patient_id", required=True, filled=True)
 checks = {"required": get_check("required")}
 begin()
-found = child.inspect_in_child(Path(path), [column], checks)
+found = child.inspect_in_child(Path(path), Rules([column], checks))
 end()
 if found.verdict != "sound" or not found.balance.balances or not found.sha256:
     raise SystemExit(1)

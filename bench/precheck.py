@@ -15,12 +15,11 @@ import json
 import statistics
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from fast_path import READERS, make_file, run
 
-from rowmill.contracts import Column
+from rowmill.contracts import Column, Rules
 from rowmill.registry import get_check
 from rowmill.tabular import child
 
@@ -29,7 +28,7 @@ COLUMNS = (
     Column("patient_id", required=True, filled=True),
     Column("date_of_birth", type="date", required=True, checks=("date",)),
 )
-CHECKS = {slug: get_check(slug) for slug in ("required", "date")}
+RULES = Rules(COLUMNS, {slug: get_check(slug) for slug in ("required", "date")})
 
 
 def spoil(clean: Path, target: Path, percent: int) -> None:
@@ -59,7 +58,7 @@ def _spoilt(line: bytes, turn: int) -> bytes:
 def judge(path: Path) -> float:
     """Time the door's verdict."""
     begun = time.perf_counter()
-    found = child.inspect_in_child(path, COLUMNS, CHECKS)
+    found = child.inspect_in_child(path, RULES)
     seconds = time.perf_counter() - begun
     assert found.balance.balances
     return seconds
@@ -68,13 +67,7 @@ def judge(path: Path) -> float:
 def precheck(path: Path) -> float:
     """Time all three stages."""
     begun = time.perf_counter()
-    request = {
-        "path": str(path),
-        "columns": [asdict(column) for column in COLUMNS],
-        "checks": {slug: asdict(check) for slug, check in CHECKS.items()},
-        "row_checks": [],
-        "sheet": None,
-    }
+    request = {"path": str(path), "rules": RULES.to_json()}
     found = child.run_in_child("diagnose", request, beside=path.parent)
     seconds = time.perf_counter() - begun
     assert found["balance"]["balances"]

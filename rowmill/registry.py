@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
-from rowmill.contracts import Check, Column, Kind, Payer
+from rowmill.contracts import Check, Kind, Payer, Rules
 from rowmill.errors import ConfigError, NotFound
 
 KINDS: dict[str, str] = {
@@ -73,17 +73,6 @@ SCHEMAS: dict[str, tuple[str, str]] = {
 }
 
 
-class Rules(NamedTuple):
-    """What a file is held against: columns, every check they name by slug, and the slugs of those over the row."""
-
-    columns: tuple[Column, ...]
-    checks: Mapping[str, Check]
-    row_checks: tuple[str, ...] = ()
-
-
-NO_RULES = Rules((), {})
-
-
 def _load(table: Mapping[str, Any], slug: str, what: str) -> Any:
     """Import what a slug names; a check may stand there itself."""
     try:
@@ -119,22 +108,24 @@ def get_check(slug: str) -> Check:
     return check
 
 
-def rules_of(slug: str) -> Rules:
-    """Give the columns and checks of a kind. Raises: NotFound."""
-    kind = get_kind(slug)
-    slugs = {check for column in kind.columns for check in column.checks} | set(kind.checks) | {"required"}
-    return Rules(tuple(kind.columns), {check: get_check(check) for check in sorted(slugs)}, tuple(kind.checks))
+def rules_of(kind: Kind) -> Rules:
+    """Give the columns and checks of a kind; `required` comes with any column that must be filled."""
+    slugs = {slug for column in kind.columns for slug in column.checks} | set(kind.checks)
+    if any(column.filled for column in kind.columns):
+        slugs.add("required")
+    return Rules(kind.columns, {slug: get_check(slug) for slug in sorted(slugs)}, kind.checks)
 
 
 def read_schema(descriptor: Any, form: str = "table-schema") -> Rules:
     """Read the rules of a descriptor. Raises: InputError that names the field and the word that cannot be kept."""
-    return Rules(*_load({name: reads for name, (reads, _) in SCHEMAS.items()}, form, "form of rules")(descriptor))
+    rules: Rules = _load({name: reads for name, (reads, _) in SCHEMAS.items()}, form, "form of rules")(descriptor)
+    return rules
 
 
 def write_schema(rules: Rules, form: str = "table-schema") -> dict[str, Any]:
     """Write rules as a descriptor. Raises: InputError that names the column and the check that no descriptor can hold."""
     write = _load({name: writes for name, (_, writes) in SCHEMAS.items()}, form, "form of rules")
-    descriptor: dict[str, Any] = write(*rules)
+    descriptor: dict[str, Any] = write(rules)
     return descriptor
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from rowmill import errors, registry
 from rowmill.cli import app
-from rowmill.contracts import OUTCOMES, Column, Inquiry, Payer, PayerLimits, PayerProfile
+from rowmill.contracts import OUTCOMES, Column, Inquiry, Payer, PayerLimits, PayerProfile, Rules
 from rowmill.errors import PayerError
 from rowmill.jobs.results import CURES, OUTCOME_WORDS
 from rowmill.models import BatchState, JobState, UploadState
@@ -284,7 +284,7 @@ def test_the_check_of_the_example_finds_bad_cells(tmp_path: Path):
     column: Column = names["DIAGNOSIS"]
     file = tmp_path / "visits.csv"
     file.write_text("dx\nE11.9\nflu\n\ns72001a\n")
-    found = inspect_in_child(file, (column,), {"icd-10": names["ICD_10"]})
+    found = inspect_in_child(file, Rules((column,), {"icd-10": names["ICD_10"]}))
     assert [(f.code, f.line) for f in found.findings if f.severity == "error"] == [("icd-10", 3)]
     assert (found.verdict, found.rejected_rows) == ("sound", 1)
 

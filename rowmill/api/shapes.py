@@ -126,6 +126,9 @@ class CauseShape(serializers.Serializer[Any]):
     count = serializers.IntegerField()
     mend = serializers.CharField(allow_blank=True, help_text="What clears it without guessing; empty: a person must.")
     clears = serializers.IntegerField(help_text="How many of the places the mend clears.")
+    about = serializers.BooleanField(
+        help_text="These numbers are reckoned from a sample of the places; else they were counted."
+    )
     line = serializers.IntegerField(allow_null=True)
     row = serializers.IntegerField(allow_null=True)
     column = serializers.IntegerField(allow_null=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from rowmill.checks.basic import UNIQUE
 from rowmill.checks.made import FORMS, date_form, date_range, length, number_range, one_of, pattern, unique_together
-from rowmill.contracts import Check, Column
+from rowmill.contracts import Check, Column, Rules
 from rowmill.errors import InputError, NotFound
 from rowmill.registry import CHECKS, get_check
 from rowmill.tabular.header import fold
@@ -53,14 +53,6 @@ _CONSTRAINTS = {
     "year": {"minimum", "maximum"},
     "date": {"minimum", "maximum"},
 }
-
-
-class Rules(NamedTuple):
-    """What a descriptor says: columns, every check that they name by slug, and the slugs of those over the row."""
-
-    columns: tuple[Column, ...]
-    checks: Mapping[str, Check]
-    row_checks: tuple[str, ...] = ()
 
 
 def read_descriptor(descriptor: Mapping[str, Any]) -> Rules:
@@ -258,25 +250,23 @@ def _read_key(key: object, columns: list[Column], checks: dict[str, Check]) -> l
 # ------------------------------------------------------------------------------------------------ out
 
 
-def write_descriptor(
-    columns: Sequence[Column], checks: Mapping[str, Check], row_checks: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Write columns and checks as a descriptor, as JSON takes it; reading it gives the same, but for the order of checks.
+def write_descriptor(rules: Rules) -> dict[str, Any]:
+    """Write rules as a descriptor, as JSON takes it; reading it gives the same, but for the order of checks.
 
     A registered check that the standard has no word for stands under `rowmill:checks`.
     Raises: InputError that names the column and the check that no descriptor can hold.
     """
-    descriptor: dict[str, Any] = {"fields": [_write_field(column, checks) for column in columns]}
+    descriptor: dict[str, Any] = {"fields": [_write_field(column, rules.checks) for column in rules.columns]}
     own = []
-    for slug in row_checks:
-        check = _need(checks, slug, "the row")
+    for slug in rules.row_checks:
+        check = _need(rules.checks, slug, "the row")
         if check.keywords and check.keywords[0][0] == "primaryKey" and "primaryKey" not in descriptor:
             descriptor["primaryKey"] = list(check.keywords[0][1])
         else:
             own.append(_need_registered(check, "the row"))
     if own:
         descriptor["rowmill:checks"] = own
-    _need_same(read_descriptor(descriptor), columns, checks, row_checks)
+    _need_same(read_descriptor(descriptor), rules)
     return descriptor
 
 
@@ -349,13 +339,13 @@ def _write_limits(constraints: dict[str, Any], kind: str, form: str) -> None:
             constraints[word] = int(value)
 
 
-def _need_same(found: Rules, columns: Sequence[Column], checks: Mapping[str, Check], row_checks: Sequence[str]) -> None:
+def _need_same(found: Rules, rules: Rules) -> None:
     """Refuse what would not come back as it went out: a check with words or a severity of its own. Raises: InputError."""
-    for was, now in zip(columns, found.columns, strict=True):
+    for was, now in zip(rules.columns, found.columns, strict=True):
         if replace(was, checks=()) != replace(now, checks=()) or sorted(was.checks) != sorted(now.checks):
             raise InputError(f"The column {was.name!r} has something that no Table Schema holds.")
-    if sorted(row_checks) != sorted(found.row_checks):
+    if sorted(rules.row_checks) != sorted(found.row_checks):
         raise InputError("The checks over the row hold something that no Table Schema holds.")
-    for slug in {slug for column in columns for slug in column.checks} | set(row_checks):
-        if found.checks.get(slug) != checks[slug]:
+    for slug in {slug for column in rules.columns for slug in column.checks} | set(rules.row_checks):
+        if found.checks.get(slug) != rules.checks[slug]:
             raise InputError(f"The check {slug!r} is not the one that this name has in a Table Schema.")

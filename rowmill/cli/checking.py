@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rowmill.contracts import Finding, Inspection
-    from rowmill.registry import Rules
+    from rowmill.contracts import Finding, Inspection, Rules
     from rowmill.tabular.known_ids import IdAccount
     from rowmill.tabular.mends import MendReport
 
@@ -60,9 +59,9 @@ def check(
     from rowmill.tabular.report import check_json, ids_json
 
     _need_place(file, mend, without_broken_rows)
-    rules = find_rules(kind, schema)
+    rules = replace(find_rules(kind, schema), sheet=sheet)
     with whole(file) as path:
-        inspection = inspect_file(path, rules, sheet)
+        inspection = inspect_file(path, rules)
         account = compare_ids(path, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
         if account is not None and account.unknown:
             inspection = _add(inspection, account.finding())
@@ -70,7 +69,7 @@ def check(
             _print_report(file, path, inspection, hint=mend is None)
             if account is not None:
                 _print_ids(account)
-        mended = _mend(path, mend, inspection, rules, sheet, without_broken_rows) if mend else None
+        mended = _mend(path, mend, inspection, rules, without_broken_rows) if mend else None
     if as_json:
         told = check_json(inspection) | ({"ids": ids_json(account)} if account else {})
         print(json.dumps(told | ({"mended": mended} if mended else {})))
@@ -101,19 +100,17 @@ def _need_place(file: Path, mend: Path | None, without_broken_rows: bool) -> Non
         raise typer.BadParameter(f"--mend OUT: there is no folder {str(mend.parent)!r}.")
 
 
-def inspect_file(file: Path, rules: Rules, sheet: str | None = None) -> Inspection:
+def inspect_file(file: Path, rules: Rules) -> Inspection:
     """Run the fast path over a file, and look for what a spreadsheet has damaged."""
     from rowmill.tabular.child import inspect_in_child
 
-    return inspect_in_child(file, rules.columns, rules.checks, row_checks=rules.row_checks, sheet=sheet, thorough=True)
+    return inspect_in_child(file, rules, thorough=True)
 
 
 # ------------------------------------------------------------------------------------------------ the mended copy
 
 
-def _mend(
-    path: Path, out: Path, inspection: Inspection, rules: Rules, sheet: str | None, without_broken_rows: bool
-) -> dict[str, Any]:
+def _mend(path: Path, out: Path, inspection: Inspection, rules: Rules, without_broken_rows: bool) -> dict[str, Any]:
     """Write the mended copy and judge it. Shape: out, applied, left_out, still_broken, verdict, summary, problem."""
     from rowmill.errors import ChildError, InputError
     from rowmill.tabular.mend_child import mend_in_child
@@ -124,11 +121,11 @@ def _mend(
     if without_broken_rows:
         slugs.add(WITHOUT_BROKEN_ROWS)
     try:
-        report = mend_in_child(path, out, slugs, columns=rules.columns, sheet=sheet)
+        report = mend_in_child(path, out, slugs, rules)
     except (ChildError, InputError):
         problem = "Nothing is written: this file cannot be mended without losing something of it."
         return {"out": None, "verdict": "unsound", "summary": problem} | _counts(None)
-    judged = inspect_file(out, rules)
+    judged = inspect_file(out, replace(rules, sheet=None))
     return {"out": str(out), "verdict": judged.verdict, "summary": describe(judged)} | _counts(report)
 
 
@@ -214,7 +211,10 @@ def _print_causes(console: Console, path: Path, inspection: Inspection, *, hint:
         console.print(f"{number:>3}. {mark}{cause.message}", style=colour, markup=False)
         if cause.mend:
             title = get_mend(cause.mend).title
-            console.print(f"     Mend: {title} ({cause.mend}); it clears {cause.clears:,}.", markup=False)
+            console.print(
+                f"     Mend: {title} ({cause.mend}); it clears {'about ' if cause.about else ''}{cause.clears:,}.",
+                markup=False,
+            )
         print_place(console, path, inspection, cause)
     if len(causes) > SHOWN_CAUSES:
         console.print(f"     and {len(causes) - SHOWN_CAUSES:,} more causes")

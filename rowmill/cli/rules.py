@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rowmill.registry import Rules
+    from rowmill.contracts import Rules
 
 
 def find_rules(kind: str | None, schema: Path | None) -> Rules:
@@ -18,7 +18,8 @@ def find_rules(kind: str | None, schema: Path | None) -> Rules:
     Raises: NotFound for an unknown kind, BadParameter for a file that is no descriptor, InputError for one with words
     that are not kept.
     """
-    from rowmill.registry import NO_RULES, extend, read_schema, rules_of
+    from rowmill.contracts import NO_RULES
+    from rowmill.registry import extend, get_kind, read_schema, rules_of
     from rowmill.wiring import env
 
     if kind is not None and schema is not None:
@@ -27,7 +28,7 @@ def find_rules(kind: str | None, schema: Path | None) -> Rules:
         return NO_RULES
     extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
     if kind is not None:
-        return rules_of(kind)
+        return rules_of(get_kind(kind))
     assert schema is not None
     try:
         descriptor = json.loads(schema.read_text(encoding="utf-8-sig"))
@@ -45,7 +46,7 @@ def kinds(
 
     extend(env("ROWMILL_KINDS"), env("ROWMILL_PAYERS"), env("ROWMILL_CHECKS"))
     if schema is not None:
-        print(json.dumps(write_schema(rules_of(schema)), indent=2, ensure_ascii=False))
+        print(json.dumps(write_schema(rules_of(get_kind(schema))), indent=2, ensure_ascii=False))
         return
     for slug in KINDS:
         print(f"{slug}  {get_kind(slug).label}")

@@ -9,12 +9,11 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -40,7 +39,7 @@ from rowmill.uploads.inspect import (
 from rowmill.uploads.mending import needs_bytes
 from rowmill.uploads.places import get_storage, hash_file, hold_original, original_key, publish_original
 from rowmill.uploads.purge import purge_upload
-from rowmill.uploads.rules import make_scratch, needed_checks
+from rowmill.uploads.rules import child_limits, make_scratch, rules_of_upload
 
 log = structlog.get_logger("rowmill.cohorts")
 MALFORMED = "File appears invalid. Use Precheck Validation for diagnostics."
@@ -148,12 +147,7 @@ def columns_of(table: SubmissionTable) -> tuple[Column, ...]:
 
 def _request(upload: Upload, table: SubmissionTable) -> dict[str, Any]:
     """Give what every errand of the child needs."""
-    checks = needed_checks(get_kind(upload.kind))
-    return {
-        "columns": [asdict(column) for column in columns_of(table)],
-        "checks": {slug: asdict(check) for slug, check in checks.items()},
-        "sheet": (upload.intent or {}).get("sheet"),
-    }
+    return {"rules": replace(rules_of_upload(upload), columns=columns_of(table)).to_json()}
 
 
 def _judge(upload: Upload, table: SubmissionTable, scratch: Path) -> _Judged:
@@ -187,14 +181,7 @@ def _run(op: str, request: dict[str, Any], scratch: Path, upload: Upload, table:
         names = {"stage": "state", "rows": "row_count", "ids": "id_count"}
         _move(upload, table, **{names[name]: value for name, value in told.items() if name in names})
 
-    return run_in_child(
-        op,
-        request,
-        beside=scratch,
-        memory_bytes=settings.ROWMILL_INSPECT_MEMORY_BYTES,
-        seconds=settings.ROWMILL_INSPECT_SECONDS,
-        on_told=hear,
-    )
+    return run_in_child(op, request, beside=scratch, on_told=hear, **child_limits())
 
 
 def _make_mended(upload: Upload, table: SubmissionTable, scratch: Path) -> Finding | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xlsxwriter
 
-from rowmill.contracts import Check, Column
+from rowmill.contracts import NO_RULES, Rules
 from rowmill.errors import InputError
 from rowmill.tabular.failed_rows import LINE, WRONG, say_troubles
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.mend_text import lay_out
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, whole_or_not
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits
+from rowmill.tabular.unfinished import whole_or_not
 from rowmill.tabular.walk import Walked, walk
 from rowmill.tabular.writers import SHEET_ROWS, fit_cell
 
@@ -39,11 +40,8 @@ class Annotated:
 def write_annotated(
     path: Path,
     out: Path,
+    rules: Rules = NO_RULES,
     *,
-    columns: Sequence[Column] = (),
-    checks: Mapping[str, Check] | None = None,
-    row_checks: Sequence[str] = (),
-    sheet: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sheet_rows: int = SHEET_ROWS,
 ) -> Annotated:
@@ -52,7 +50,7 @@ def write_annotated(
     A file with more rows than a sheet holds gives its failing rows only, with three rows before and after each; the sheet
     says so. Every cell is a text, none a formula. Raises: InputError where the file cannot be read as a table at all.
     """
-    with open_table(path, columns, checks, row_checks=row_checks, table_out=out, limits=limits, sheet=sheet) as reading:
+    with open_table(path, rules, table_out=out, limits=limits) as reading:
         layout = lay_out(reading, even_if_lossy=True)
         if layout is None:
             raise InputError("This file cannot be read as a table, so nothing can be marked in it.")

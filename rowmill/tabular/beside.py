@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import queue
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import duckdb
 
 from rowmill.tabular import load
+from rowmill.tabular.bad_rows import BadRows
+from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
+from rowmill.tabular.notes import Notes
 
 _BLOCK = 1 << 20
 
@@ -43,14 +47,22 @@ class Digest:
 
 
 class Loader:
-    """The loader's pass, in a thread beside the scan; begun anew where the scan finds that a clean copy is needed."""
+    """The loader's pass, in a thread beside the scan; begun anew on the parts of a clean copy where the scan needs one."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad]) -> None:
         self.con, self.bad = con, bad
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
         self.failed, self.short = False, False
+        self.listed = BadRows(con)
+        self._list = 0
         self._thread: threading.Thread | None = None
+        self._parts: queue.SimpleQueue[str | None] | None = None
+
+    @property
+    def by_parts(self) -> bool:
+        """Tell whether parts of the rows can be checked by themselves."""
+        return not any(one.over_all for one in self.bad)
 
     def start(self, source: str) -> None:
         """Begin in a thread."""
@@ -58,22 +70,80 @@ class Loader:
         self._thread.start()
 
     def run(self, source: str) -> None:
-        """Count rows and bad rows."""
-        self.source, self.failed, self.short = source, False, False
+        """Count rows and bad rows, and list the bad ones."""
+        self.source = source
+        self._begin()
+        self._add(source)
+
+    def follow(self) -> None:
+        """Stop the pass that has become pointless; from now on read the parts that `take` tells of."""
+        first, self._parts = self._thread, queue.SimpleQueue()
+        if first is not None and first.is_alive():
+            self.con.interrupt()
+        self._thread = threading.Thread(target=self._run_parts, args=(first, self._parts), daemon=True)
+        self._thread.start()
+
+    def take(self, source: str) -> None:
+        """Hear of a part that can be read."""
+        if self._parts is not None:
+            self._parts.put(source)
+
+    def stop(self) -> None:
+        """End what is running: nobody wants to know any more."""
+        self._end_parts()
+        self.con.interrupt()
+        self.join()
+
+    def join(self) -> None:
+        """Wait for the pass in the thread, and for the parts that were told."""
+        self._end_parts()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _end_parts(self) -> None:
+        """Say that there is no further part."""
+        if self._parts is not None:
+            self._parts.put(None)
+
+    def _run_parts(self, first: threading.Thread | None, parts: queue.SimpleQueue[str | None]) -> None:
+        """Read part after part."""
+        if first is not None:
+            first.join()
+        self._begin()
+        while (source := parts.get()) is not None:
+            if self.by_parts and not self.failed:
+                self._add(source)
+
+    def _begin(self) -> None:
+        """Count from nothing."""
+        self.count, self.rejected, self.counts = 0, 0, [0] * len(self.bad)
+        self.failed, self.short = False, False
+        self.listed.clear()
+
+    def _add(self, source: str) -> None:
+        """Count the rows of a source on top of what is counted."""
         try:
-            self.count, self.rejected, self.counts = load.count_rows(self.con, source, self.bad)
+            if not self.count:
+                self._list = self.listed.begin(self.bad)
+            count, rejected, counts = load.count_rows(self.con, source, self.bad)
+            self.listed.add(self._list, source, counts, self.count)
         except duckdb.Error as error:
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
             self.failed = True
             # What compares all rows needs memory that reading them does not: then the file is not to blame.
             self.short = isinstance(error, load.OutOfMemory) and any(one.over_all for one in self.bad)
+            return
+        # Of no rows at all DuckDB counts NULL.
+        self.count, self.rejected = self.count + count, self.rejected + (rejected or 0)
+        self.counts = [a + (b or 0) for a, b in zip(self.counts, counts, strict=True)]
 
-    def interrupt(self) -> None:
-        """Stop a pass that has become pointless."""
-        if self._thread is not None and self._thread.is_alive():
-            self.con.interrupt()
 
-    def join(self) -> None:
-        """Wait for the pass in the thread."""
-        if self._thread is not None:
-            self._thread.join()
+def compare_counts(loader: Loader, ledger: Ledger, notes: Notes) -> None:
+    """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""
+    if loader.failed:
+        if loader.short and not notes.has_errors:
+            raise MemoryError
+        if not notes.has_errors:
+            notes.add("loader-refuses")
+    elif loader.count != ledger.rows or not ledger.balance().balances:
+        notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)

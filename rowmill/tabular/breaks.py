@@ -125,6 +125,14 @@ class Breaks:
         wanted = weighs[np.frombuffer(self._code, np.uint16)]
         return np.frombuffer(self._start, np.int64)[wanted], np.frombuffer(self._end, np.int64)[wanted]
 
+    def ends(self) -> Ints:
+        """Give where they end, in bytes."""
+        return np.frombuffer(self._end, np.int64) if len(self) else np.empty(0, np.int64)
+
+    def rows(self) -> Bools:
+        """Tell which are sound rows all the same."""
+        return np.frombuffer(self._row, np.bool_) if len(self) else np.empty(0, np.bool_)
+
     def lines(self) -> npt.NDArray[np.int64]:
         """Give the line that each is on."""
         return np.frombuffer(self._line, np.int64) if len(self) else np.empty(0, np.int64)

@@ -67,6 +67,7 @@ def _condition(finding: Finding, reading: Reading) -> Bad | None:
 def _count_cleared(reading: Reading, bad: Bad, place: int, iso: str) -> int:
     """Count the bad cells that hold the condition once their dates are written as year-month-day."""
     assert reading.con is not None
-    rows = f"(SELECT ({bad.condition}) AS was_bad, {iso} AS c{place} FROM {reading.rows_sql})"
-    found = reading.con.execute(f"SELECT count_if(was_bad AND NOT ({bad.condition})) FROM {rows}").fetchall()
-    return int(found[0][0])
+    spellings = f"(SELECT c{place}, count(*) AS n FROM {reading.rows_sql} WHERE ({bad.condition}) GROUP BY c{place})"
+    mended = f"(SELECT n, {iso} AS c{place} FROM {spellings})"
+    found = reading.con.execute(f"SELECT sum(n) FILTER (NOT ({bad.condition})) FROM {mended}").fetchall()
+    return int(found[0][0] or 0)

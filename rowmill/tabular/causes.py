@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from dataclasses import dataclass, field, replace
 
 from rowmill.contracts import Cause, Column, Finding
 from rowmill.tabular.cause_cells import find_cell_cause
+from rowmill.tabular.cause_mends import MendFinder
 from rowmill.tabular.causes_words import say_cause
 from rowmill.tabular.mend_header import has_surplus_name, near_names, repair_header
-from rowmill.tabular.mend_records import mend_break, other_delimiter, split_newline
 from rowmill.tabular.mend_text import Layout, lay_out, open_text
 from rowmill.tabular.reading import Reading
 from rowmill.tabular.wording import WORDING
@@ -28,9 +26,6 @@ _BY_COLUMN = (
     "error-cell",
     "long-number",
 )
-# A row may have several oddities: which mend is the one for a code.
-_OWN = {"quote-in-unquoted": "quote-cells", "mixed-newlines": "newlines"}
-_OTHER_NAMES = {44: "commas", 59: "semicolons", 9: "tabs", 124: "bars"}
 _SWALLOWED = re.compile(r"([\d,]+) rows? after it")
 
 
@@ -50,8 +45,8 @@ class _Group:
 def find_causes(reading: Reading, columns: Sequence[Column] = ()) -> tuple[Cause, ...]:
     """Give the root causes behind the findings of a file, errors first, the biggest first. `columns` are the kind's.
 
-    Cost: nothing where there are no findings; else a look at up to 2,000 places of each code, and one pass over each
-    column with bad cells that look like dates.
+    Cost: nothing where there are no findings; else a look at a few hundred places of each code, one reading of the
+    broken records that a mend may clear, and one pass over each column with bad cells that look like dates.
     """
     findings = reading.inspection.findings
     if not findings:
@@ -63,8 +58,9 @@ def find_causes(reading: Reading, columns: Sequence[Column] = ()) -> tuple[Cause
         causes = [_plain(group) for group in groups]
     else:
         with open_text(layout) as file:
+            finder = MendFinder(layout, file)
             for group in groups:
-                causes += _explain(group, reading, columns, layout, file)
+                causes += _explain(group, reading, columns, layout, finder)
     return tuple(sorted(causes, key=lambda c: (c.severity != "error", -c.count)))
 
 
@@ -81,22 +77,21 @@ def _group(findings: Iterable[Finding]) -> Iterator[_Group]:
 
 
 def _explain(
-    group: _Group, reading: Reading, columns: Sequence[Column], layout: Layout, file: BinaryIO
+    group: _Group, reading: Reading, columns: Sequence[Column], layout: Layout, finder: MendFinder
 ) -> Iterator[Cause]:
     """Give the cause of a group; several where different mends clear parts of it."""
     codes = {finding.code for finding in group.findings} | {group.code}
-    if group.code == "lone-cr" and not any(layout.spread(code, 1) for code in codes):
+    if group.code == "lone-cr" and not any(len(layout.groups.get(code, ())) for code in codes):
         # Where it also is the first other line ending, it is listed as that.
         codes = {"mixed-newlines"}
-    indices = sorted(i for code in codes for i in layout.spread(code))
     if group.code not in WORDING or group.code == "odd-value":
         yield find_cell_cause(group.findings, group.count, reading)
     elif cause := _explain_header(group, reading, columns, layout):
         yield cause
-    elif not indices:
-        yield _plain(group)
+    elif any(len(layout.groups.get(code, ())) for code in codes):
+        yield from _explain_breaks(group, sorted(codes), finder)
     else:
-        yield from _explain_breaks(group, indices, sum(len(layout.groups.get(c, ())) for c in codes), layout, file)
+        yield _plain(group)
 
 
 def _explain_header(group: _Group, reading: Reading, columns: Sequence[Column], layout: Layout) -> Cause | None:
@@ -131,33 +126,21 @@ def _near_name(finding: Finding, header: Sequence[str], columns: Sequence[Column
     return ""
 
 
-def _explain_breaks(
-    group: _Group, indices: Sequence[int], breaks: int, layout: Layout, file: BinaryIO
-) -> Iterator[Cause]:
-    """Try the mends on the places of a group and give a cause for each mend that helps, and one for the rest."""
-    slugs: Counter[str] = Counter()
-    firsts: dict[str, int] = {}
-    lasts: dict[str, int] = {}
-    others: Counter[str] = Counter()
-    for index in indices:
-        one = layout.breaks[index]
-        raw = layout.read(file, one)
-        steps = mend_break(one.code, raw, layout.table, row=one.row, broken_after=layout.broken_after(index, one))
-        own = _OWN.get(group.code, group.code)
-        slug = own if any(step.slug == own for step in steps) else steps[0].slug if steps else ""
-        slugs[slug] += 1
-        firsts.setdefault(slug, index)
-        lasts[slug] = index
-        if group.code == "other-delimiter":
-            others[_OTHER_NAMES.get(other_delimiter(split_newline(raw)[0], layout.table), "another delimiter")] += 1
-    sampled = breaks > len(indices) and len(slugs) > 1
-    for slug, seen in slugs.most_common():
-        count = group.count if len(slugs) == 1 else max(1, round(seen * group.count / len(indices)))
-        first, last = layout.breaks[firsts[slug]], layout.breaks[lasts[slug]]
-        words = {"line": f"{first.line:,}", "last": f"{last.line:,}"}
-        words["other"] = others.most_common(1)[0][0] if others else ""
-        block = len(slugs) == 1 and _is_block(group, layout, first.line, last.line, breaks)
-        yield _worded(group, slug, slug, count, words, at=first.start, block=block, about=sampled)
+def _explain_breaks(group: _Group, codes: Sequence[str], finder: MendFinder) -> Iterator[Cause]:
+    """Give a cause for each mend that helps in a group, and one for the rest."""
+    parts = finder.sort(group.code, codes)
+    breaks = sum(part.count for part in parts)
+    for part in parts:
+        # One place may be several findings' and the other way round; a part of them is reckoned then.
+        count = group.count if len(parts) == 1 else max(1, round(part.count * group.count / breaks))
+        about = part.about or (len(parts) > 1 and breaks != group.count)
+        # Of a single mend every place is known; only that it clears them all is not.
+        reckoned = about and len(parts) > 1
+        words = {"line": f"{part.first.line:,}", "last": f"{part.last.line:,}", "other": part.answer.other}
+        block = len(parts) == 1 and _is_block(group, finder.layout, part.first.line, part.last.line, breaks)
+        mend = part.answer.mend
+        cause = _worded(group, mend, mend, count, words, at=part.first.start, block=block, about=reckoned)
+        yield replace(cause, about=about)
 
 
 def _is_block(group: _Group, layout: Layout, first: int, last: int, breaks: int) -> bool:

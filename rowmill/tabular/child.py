@@ -12,14 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from rowmill.contracts import Check, Column, Inspection
+from rowmill.contracts import NO_RULES, Inspection, Rules
 from rowmill.errors import ChildError, InputError, OutOfSpace
+from rowmill.tabular.unfinished import unfinished_name
 
 MEMORY_BYTES = 1_500_000_000
 SECONDS = 600.0
@@ -41,14 +41,11 @@ _ADDRESS_SPACE_EXTRA = 4_000_000_000
 
 def inspect_in_child(
     path: Path,
-    columns: Sequence[Column],
-    checks: Mapping[str, Check],
+    rules: Rules = NO_RULES,
     *,
-    row_checks: Sequence[str] = (),
     table_out: Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
     seconds: float = SECONDS,
-    sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] | None = None,
     thorough: bool = False,
@@ -61,14 +58,11 @@ def inspect_in_child(
     """
     request = {
         "path": str(path.resolve()),
-        "columns": [asdict(c) for c in columns],
-        "checks": {slug: asdict(c) for slug, c in checks.items()},
-        "row_checks": list(row_checks),
+        "rules": rules.to_json(),
         "table_out": str(table_out.resolve()) if table_out else None,
         "memory_bytes": memory_bytes,
         "space_bytes": memory_bytes + _ADDRESS_SPACE_EXTRA,
         "seconds": seconds,
-        "sheet": sheet,
         "progress": on_progress is not None,
         "thorough": thorough,
     }
@@ -77,7 +71,7 @@ def inspect_in_child(
         return _run(request | {"temp": temp}, seconds, lambda answers: _listen(answers, on_verdict, on_progress))
     except BaseException:
         if table_out is not None:
-            table_out.with_name(f".{table_out.name}.unfinished").unlink(missing_ok=True)
+            unfinished_name(table_out).unlink(missing_ok=True)
         raise
     finally:
         shutil.rmtree(temp, ignore_errors=True)
@@ -305,12 +299,9 @@ def main() -> None:
             return
         inspect_table(
             Path(request["path"]),
-            read_columns(request["columns"]),
-            read_checks(request["checks"]),
-            row_checks=request["row_checks"],
+            Rules.from_json(request["rules"]),
             table_out=Path(request["table_out"]) if request["table_out"] else None,
             limits=limits,
-            sheet=request["sheet"],
             on_verdict=lambda inspection: _answer({"verdict": inspection.to_json()}),
             on_progress=_tell_progress if request["progress"] else lambda scanned_bytes: None,
             thorough=request["thorough"],
@@ -336,16 +327,6 @@ def _end_with_parent() -> None:
     while sys.stdin.readline():
         pass
     os._exit(1)
-
-
-def read_columns(told: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """Read back a request's columns."""
-    return [Column(**{**c, "aliases": tuple(c["aliases"]), "checks": tuple(c["checks"])}) for c in told]
-
-
-def read_checks(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Check]:
-    """Read back a request's checks."""
-    return {slug: Check(**check) for slug, check in told.items()}
 
 
 def _tell_progress(scanned_bytes: int) -> None:

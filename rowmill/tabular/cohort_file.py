@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rowmill.tabular.child import read_checks, read_columns
+from rowmill.contracts import Rules
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.known_ids import Comparison, extract_ids, has_unknown, joining
 from rowmill.tabular.load import quote_name, quote_text
@@ -24,7 +24,7 @@ ID_COLUMN = "patient_id"
 def check_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str, Any]:
     """Judge a table, take its distinct IDs, compare them with the known ones; a table without fault becomes a database.
 
-    `request`: path, sheet, columns, checks, known (the IDs of the patient table, "" where this is it), ids_out,
+    `request`: path, rules, known (the IDs of the patient table, "" where this is it), ids_out,
     database_out, table (its name in the database), unknown_limit (so many unknown IDs are told).
     Shape: "inspection" (as JSON), then "ids" (how many); where some are unknown "unknown_count", "unknown_rows", "causes",
     "unknown" (each an UnknownId) and "finding". The files are there if and only if the inspection is sound, no row is
@@ -51,7 +51,7 @@ def check_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[st
 def mend_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str, Any]:
     """Write a copy of a table, as CSV in UTF-8, in which the unknown IDs of the causes given are the known ones.
 
-    `request`: path, sheet, columns, checks, known, causes, out. Shape: how many "ids" and "rows" were mended.
+    `request`: path, rules, known, causes, out. Shape: how many "ids" and "rows" were mended.
     """
     with _opened(request, limits) as reading:
         temp, place = _temp(reading), reading.inspection.mapping[ID_COLUMN]
@@ -73,8 +73,7 @@ def mend_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str
 @contextmanager
 def _opened(request: Mapping[str, Any], limits: Limits) -> Iterator[Reading]:
     """Judge the file of a request and keep the loader open."""
-    columns, checks = read_columns(request["columns"]), read_checks(request["checks"])
-    with open_table(Path(request["path"]), columns, checks, limits=limits, sheet=request["sheet"]) as reading:
+    with open_table(Path(request["path"]), Rules.from_json(request["rules"]), limits=limits) as reading:
         yield reading
 
 

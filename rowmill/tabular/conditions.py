@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import duckdb
-
-from rowmill.contracts import Check, Column, Finding, Severity
+from rowmill.contracts import Check, Column, Finding, Rules, Severity
 from rowmill.tabular import load
 from rowmill.tabular.beside import Loader
 from rowmill.tabular.dialect import SampleRow
@@ -32,24 +30,18 @@ class Conditions:
     types: dict[str, tuple[int, Type]] = field(default_factory=dict)
 
 
-def put_checks(
-    columns: Sequence[Column],
-    checks: Mapping[str, Check],
-    row_checks: Sequence[str],
-    header: Header,
-    rows: Sequence[SampleRow],
-) -> Conditions:
+def put_checks(rules: Rules, header: Header, rows: Sequence[SampleRow]) -> Conditions:
     """Put the kind's checks on their columns; without a kind, the types that the sample shows."""
-    conditions = Conditions(checks, header)
-    for column in columns:
+    checks, conditions = rules.checks, Conditions(rules.checks, header)
+    for column in rules.columns:
         if column.name not in header.mapping:
             continue
         name = f"c{header.mapping[column.name]}"
         if column.filled:
             conditions.bad.append(_on_column(checks["required"], column.name, name, blank=True))
         conditions.bad += [_on_column(checks[s], column.name, name) for s in column.checks if s != "required"]
-    conditions.bad += [_on_row(checks[slug], columns, header) for slug in row_checks]
-    if not columns:
+    conditions.bad += [_on_row(checks[slug], rules.columns, header) for slug in rules.row_checks]
+    if not rules.columns:
         for place, one in infer_types(rows[header.index + 1 :], len(header.names)).items():
             label = f"odd-value:{place}"
             conditions.types[label] = place, one
@@ -72,11 +64,9 @@ def _on_row(check: Check, columns: Sequence[Column], header: Header) -> Bad:
     return Bad(f"{check.slug}:", condition, check.severity == "error")
 
 
-def note_bad_cells(
-    con: duckdb.DuckDBPyConnection, conditions: Conditions, loader: Loader, ledger: Ledger, notes: Notes
-) -> None:
-    """Tell where each check found bad cells: the same condition with a LIMIT."""
-    if loader.source is None or loader.failed or loader.count != ledger.rows:
+def note_bad_cells(conditions: Conditions, loader: Loader, ledger: Ledger, notes: Notes) -> None:
+    """Tell where each check found bad cells: the first of those that the loader listed."""
+    if loader.failed or loader.count != ledger.rows:
         return
     few = max(1, _ODD_SHARE * loader.count)
     hit = [
@@ -86,8 +76,8 @@ def note_bad_cells(
     ]
     if not hit:
         return
-    places = load.find_bad_rows(con, loader.source, [one for one, _ in hit], SHOWN_PER_CODE)
-    for (one, count), rows in zip(hit, places, strict=True):
+    for one, count in hit:
+        rows = loader.listed.first(one.label, SHOWN_PER_CODE)
         for finding in _bad_cells(conditions, one, count, ledger.places(rows), notes):
             notes.add_finding(finding)
 

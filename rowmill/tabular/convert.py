@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rowmill.contracts import Inspection
+from rowmill.contracts import Inspection, Rules
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.load import quote_name, quote_text
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading
 from rowmill.tabular.rows import name_columns
+from rowmill.tabular.unfinished import whole_or_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,12 @@ def convert(
 
     With `without_broken_rows` the broken rows are left out, provided that the header is sound and the account balances.
     """
-    unfinished = unfinished_name(out)
-    with open_table(path, table_out=out, limits=limits, sheet=sheet) as reading:
+    with open_table(path, Rules(sheet=sheet), table_out=out, limits=limits) as reading:
         if not _may_write(reading, without_broken_rows):
             return ConvertReport(reading.inspection, None)
-        try:
+        with whole_or_not(out) as unfinished:
             write = _write_csv if to == "csv" else _write_parquet
             write(reading, unfinished)
-            _move(unfinished, out)
-        finally:
-            unfinished.unlink(missing_ok=True)
         return ConvertReport(reading.inspection, reading.inspection.balance.rows)
 
 
@@ -60,15 +57,6 @@ def _may_write(reading: Reading, without_broken_rows: bool) -> bool:
     if reading.rows_sql is None:
         return False
     return reading.inspection.verdict == "sound" or (without_broken_rows and reading.trusted)
-
-
-def _move(unfinished: Path, out: Path) -> None:
-    """Put the finished file where it belongs; a device or pipe is written to instead of replaced."""
-    if out.exists() and not out.is_file():
-        with unfinished.open("rb") as source, out.open("wb") as target:
-            shutil.copyfileobj(source, target)
-    else:
-        unfinished.replace(out)
 
 
 def _write_csv(reading: Reading, target: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rowmill.contracts import Finding
+from rowmill.tabular.bad_rows import BadRows
 from rowmill.tabular.ledger import Ledger
-from rowmill.tabular.load import Bad, number_rows
+from rowmill.tabular.load import Bad
 from rowmill.tabular.reading import Reading
 
 STRETCHES = 200
@@ -28,7 +29,7 @@ def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
     Units: bytes of the text that was read (unpacked, decoded). A break of the structure is placed to the byte. Of a row
     with a bad cell, and of a finding that tells a line only, the bytes are not known: it is placed by its line's share of
     the way between the breaks before and after it (or the file's ends), which is exact for lines of equal length.
-    Cost: nothing where nothing was found. One more reading of the rows where a check found more places than are listed.
+    Cost: nothing where nothing was found.
     """
     inspection, ledger = reading.inspection, reading.ledger
     if ledger is None or not reading.text_bytes or not (inspection.findings or len(ledger.breaks)):
@@ -45,8 +46,8 @@ def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
             [f.byte is None and not _labels(f) & {one.label for one in unlisted} for f in told], np.float64
         )
         strip.colour_lines(lines_told, lines_told, level, alone)
-    if reading.con is not None and reading.rows_sql is not None:
-        _colour_rows(strip, reading, ledger, unlisted)
+    if reading.listed is not None:
+        _colour_rows(strip, reading.listed, ledger, unlisted)
     return strip.letters()
 
 
@@ -129,19 +130,14 @@ def _labels(finding: Finding) -> set[str]:
     return {f"{finding.code}:{finding.column_name or ''}", f"{finding.code}:{finding.column}"}
 
 
-def _colour_rows(strip: _Strip, reading: Reading, ledger: Ledger, bad: Sequence[Bad]) -> None:
-    """Colour the stretches of bad rows: one reading of the rows, counted off in blocks of a quarter of a stretch."""
-    if not bad or reading.con is None or reading.rows_sql is None or not ledger.rows:
+def _colour_rows(strip: _Strip, listed: BadRows, ledger: Ledger, bad: Sequence[Bad]) -> None:
+    """Colour the stretches of bad rows, counted off in blocks of a quarter of a stretch."""
+    if not bad or not ledger.rows:
         return
     block = max(1, ledger.rows // (4 * len(strip.worst)))
-    rejects = " OR ".join(f"({one.met_by('n')})" for one in bad if one.rejects) or "false"
-    anything = " OR ".join(f"({one.met_by('n')})" for one in bad)
-    found = reading.con.execute(
-        f"SELECT (n - 1) // {block} AS block, min(n), max(n), count_if({rejects}) FROM {number_rows(reading.rows_sql)}"
-        f" WHERE {anything} GROUP BY block"
-    ).fetchall()
+    found = listed.blocks([one.label for one in bad], block)
     for rejected, level in ((False, 1), (True, 2)):
-        spans = [(first, last, count) for _, first, last, count in found if bool(count) is rejected]
+        spans = [span for span in found if bool(span[2]) is rejected]
         first = np.array([line for line, _ in ledger.places([a for a, _, _ in spans])], np.int64)
         last = np.array([line for line, _ in ledger.places([b for _, b, _ in spans])], np.int64)
         share = np.array([count / (b - a + 1) for a, b, count in spans])

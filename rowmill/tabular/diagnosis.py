@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rowmill.contracts import Inspection
-from rowmill.tabular.child import read_checks, read_columns
+from rowmill.contracts import Inspection, Rules
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.reading import Limits
 
@@ -25,11 +24,8 @@ def diagnose(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str
 
     with open_table(
         Path(request["path"]),
-        read_columns(request["columns"]),
-        read_checks(request["checks"]),
-        row_checks=request["row_checks"],
+        Rules.from_json(request["rules"]),
         limits=limits,
-        sheet=request["sheet"],
         on_progress=lambda scanned_bytes: tell({"scanned_bytes": scanned_bytes}),
         on_stage=tell_stage,
         thorough=True,

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from rowmill.contracts import Dialect
+from rowmill.tabular.encoding import Encoding
 from rowmill.tabular.records import Record, Shape, cell, read_record
 
 SAMPLE_BYTES = 1 << 18
@@ -137,3 +139,10 @@ def _detect_newline(rows: Sequence[SampleRow]) -> bytes:
     newline = max(votes, key=lambda n: (votes[n], len(n)))
     # A few lines that end in CR make no CR file.
     return b"\n" if newline == b"\r" and votes[newline] < 0.8 * votes.total() else newline
+
+
+def tell_dialect(encoding: Encoding, shape: Shape, *, mixed: bool = False) -> Dialect:
+    """Say how the file is written; `mixed`: its lines end in several ways."""
+    quote = chr(shape.quote) if shape.quote >= 0 else ""
+    newline = "mixed" if mixed else shape.newline.decode()
+    return Dialect(encoding.name, encoding.bom, chr(shape.delimiter), quote, newline)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rowmill.contracts import Cause, Check, Column
+from rowmill.contracts import NO_RULES, Cause, Column, Rules
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.load import Bad
 from rowmill.tabular.mend_cells import as_iso, find_forms
@@ -33,11 +33,8 @@ class Example:
 def examples(
     path: Path,
     causes: Sequence[Cause],
+    rules: Rules = NO_RULES,
     *,
-    columns: Sequence[Column] = (),
-    checks: Mapping[str, Check] | None = None,
-    row_checks: Sequence[str] = (),
-    sheet: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     limit: int = 3,
 ) -> list[list[Example]]:
@@ -45,12 +42,12 @@ def examples(
 
     They hold cells: show them to those who may see the file, and keep them nowhere. Cost: the file is judged once.
     """
-    with open_table(path, columns, checks, row_checks=row_checks, limits=limits, sheet=sheet) as reading:
+    with open_table(path, rules, limits=limits) as reading:
         layout = lay_out(reading, even_if_lossy=True)
         if layout is None:
             return [[] for _ in causes]
         with open_text(layout) as file:
-            return [list(_of_cause(cause, reading, layout, columns, file, limit)) for cause in causes]
+            return [list(_of_cause(cause, reading, layout, rules.columns, file, limit)) for cause in causes]
 
 
 def _of_cause(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rowmill.contracts import Finding
-from rowmill.tabular import load
 from rowmill.tabular.column_names import fixed_width, is_date, is_identifier, is_phone, is_postal, words_of
 from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.load import Bad
@@ -102,7 +101,7 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
     Cost: one scan of the rows, a second one of the columns under suspicion, a third where there is damage.
     """
     con, source, ledger = reading.con, reading.rows_sql, reading.ledger
-    if con is None or source is None or ledger is None or not reading.trusted or not ledger.rows:
+    if con is None or source is None or ledger is None or not reading.trusted or not ledger.rows or not reading.listed:
         return []
     names = reading.inspection.header
     columns = [_Column(i, words_of(name)) for i, name in enumerate(names, 1)]
@@ -112,10 +111,11 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
     if not suspected:
         return []
     bad = [Bad(f"{s.code}:{s.column.place}", s.damaged.format(c=s.column.cell), rejects=False) for s, _ in suspected]
-    firsts = load.find_bad_rows(con, source, bad, 1)
+    listed = reading.listed
+    listed.add(listed.begin(bad), source, [words["damaged"] for _, words in suspected])
     notes = Notes(names, unit="Sheet row" if reading.inspection.sheet else "Line")
-    for (suspicion, words), rows in zip(suspected, firsts, strict=True):
-        [(line, record)] = ledger.places(rows)
+    for (suspicion, words), one in zip(suspected, bad, strict=True):
+        [(line, record)] = ledger.places(listed.first(one.label, 1))
         notes.add(suspicion.code, line=line, row=record, column=suspicion.column.place, **words)
     reading.bad = [*reading.bad, *bad]
     counts = {(s.code, s.column.place): words["damaged"] for s, words in suspected}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from rowmill.contracts import Check, Column
+from rowmill.contracts import NO_RULES, Rules
 from rowmill.errors import InputError
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.mend_text import lay_out
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, whole_or_not
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits
+from rowmill.tabular.unfinished import whole_or_not
 from rowmill.tabular.walk import Walked, walk
 from rowmill.tabular.writers import write_csv
 
@@ -19,11 +20,8 @@ LINE, WRONG, FURTHER = "Line", "What is wrong", "Further cells"
 def write_failed_rows(
     path: Path,
     out: Path,
+    rules: Rules = NO_RULES,
     *,
-    columns: Sequence[Column] = (),
-    checks: Mapping[str, Check] | None = None,
-    row_checks: Sequence[str] = (),
-    sheet: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> int:
     """Write the rows that are broken or rejected: line, what is wrong, then the cells as far as they can be told.
@@ -31,7 +29,7 @@ def write_failed_rows(
     Gives how many they are. Cells that a spreadsheet would run get an apostrophe. Cells beyond the header's width stand in
     one last column. Raises: InputError where the file cannot be read as a table at all.
     """
-    with open_table(path, columns, checks, row_checks=row_checks, table_out=out, limits=limits, sheet=sheet) as reading:
+    with open_table(path, rules, table_out=out, limits=limits) as reading:
         layout = lay_out(reading, even_if_lossy=True)
         if layout is None:
             raise InputError("This file cannot be read as a table, so no row of it can be told.")

@@ -7,39 +7,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rowmill.contracts import Cause
+from rowmill.contracts import Cause, Rules
 from rowmill.tabular import examples
 from rowmill.tabular.annotate import write_annotated
-from rowmill.tabular.child import read_checks, read_columns
 from rowmill.tabular.failed_rows import write_failed_rows
 from rowmill.tabular.reading import Limits
 
 Tell = Callable[[dict[str, Any]], None]
 
 
-def _rules(request: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Give what the file is held against."""
-    return {
-        "columns": read_columns(request["columns"]),
-        "checks": read_checks(request["checks"]),
-        "row_checks": request["row_checks"],
-        "sheet": request["sheet"],
-        "limits": limits,
-    }
-
-
 def show_examples(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str, Any]:
     """Read examples of the causes in `causes`. Shape: {"examples": as `examples.as_json` gives them}."""
     causes = [Cause(**told) for told in request["causes"]]
-    found = examples.examples(Path(request["path"]), causes, **_rules(request, limits))
+    found = examples.examples(Path(request["path"]), causes, Rules.from_json(request["rules"]), limits=limits)
     return {"examples": examples.as_json(causes, found)}
 
 
 def list_failed_rows(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str, Any]:
     """Write the failing rows to `out`. Shape: {"rows": how many}."""
-    return {"rows": write_failed_rows(Path(request["path"]), Path(request["out"]), **_rules(request, limits))}
+    rules = Rules.from_json(request["rules"])
+    return {"rows": write_failed_rows(Path(request["path"]), Path(request["out"]), rules, limits=limits)}
 
 
 def annotate(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str, Any]:
     """Write the file with notes to `out`. Shape: Annotated."""
-    return asdict(write_annotated(Path(request["path"]), Path(request["out"]), **_rules(request, limits)))
+    rules = Rules.from_json(request["rules"])
+    return asdict(write_annotated(Path(request["path"]), Path(request["out"]), rules, limits=limits))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 import duckdb
 
-from rowmill.contracts import Balance, Check, Column, Dialect, Finding, Inspection
+from rowmill.contracts import NO_RULES, Balance, Dialect, Finding, Inspection, Rules
 from rowmill.tabular import load
 from rowmill.tabular.archive import Refused
-from rowmill.tabular.beside import Digest, Loader
+from rowmill.tabular.beside import Digest, Loader, compare_counts
 from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
 from rowmill.tabular.damage_map import draw_map
-from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample
+from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample, tell_dialect
 from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
@@ -31,46 +31,34 @@ from rowmill.tabular.header import Header, check_header, count_known, find_heade
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.magic import look_at
 from rowmill.tabular.notes import Notes
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name, write_copy
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, write_copy
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
-from rowmill.tabular.source import note_table, open_source
+from rowmill.tabular.source import note_full_sheet, note_table, open_source
 from rowmill.tabular.top import check_top, enter_top
+from rowmill.tabular.unfinished import unfinished_name
 
 _BLOCK = 1 << 20
 OnStage = Callable[[str, Inspection], None]
-SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 
 
 def inspect_table(
     path: Path,
-    columns: Sequence[Column],
-    checks: Mapping[str, Check],
+    rules: Rules = NO_RULES,
     *,
-    row_checks: Sequence[str] = (),
     table_out: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    sheet: str | None = None,
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     thorough: bool = False,
 ) -> Inspection:
     """Judge a file; where it is sound and `table_out` is given, write the columnar copy there.
 
-    Of a workbook the sheet of that name is read, else the first visible one that holds data.
     `on_verdict` hears the verdict before the copy is written, which takes three times as long. The copy exists if and
     only if the file is sound. Runs in the child: memory and time are limited there. `thorough`: as for `open_table`.
     """
     with open_table(
-        path,
-        columns,
-        checks,
-        row_checks=row_checks,
-        table_out=table_out,
-        limits=limits,
-        sheet=sheet,
-        on_progress=on_progress,
-        thorough=thorough,
+        path, rules, table_out=table_out, limits=limits, on_progress=on_progress, thorough=thorough
     ) as reading:
         inspection = reading.inspection
         on_verdict(inspection)
@@ -82,13 +70,10 @@ def inspect_table(
 @contextmanager
 def open_table(
     path: Path,
-    columns: Sequence[Column] = (),
-    checks: Mapping[str, Check] | None = None,
+    rules: Rules = NO_RULES,
     *,
-    row_checks: Sequence[str] = (),
     table_out: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    sheet: str | None = None,
     on_progress: Callable[[int], None] = lambda scanned_bytes: None,
     on_stage: OnStage = lambda stage, so_far: None,
     thorough: bool = False,
@@ -105,12 +90,12 @@ def open_table(
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
-        attempt = _Attempt(path, columns, checks or {}, row_checks, table_out, limits, temp, sheet, on_progress)
+        attempt = _Attempt(path, rules, table_out, limits, temp, on_progress)
         attempt.on_stage = on_stage
         reading = attempt.judge()
         if thorough:
             add_excel_damage(reading)
-        found = replace(reading.inspection, causes=find_causes(reading, columns))
+        found = replace(reading.inspection, causes=find_causes(reading, rules.columns))
         reading.inspection = replace(found, seconds=round(time.perf_counter() - begun, 4))
         yield reading
     finally:
@@ -125,23 +110,18 @@ class _Attempt:
     def __init__(
         self,
         path: Path,
-        columns: Sequence[Column],
-        checks: Mapping[str, Check],
-        row_checks: Sequence[str],
+        rules: Rules,
         table_out: Path | None,
         limits: Limits,
         temp: Path,
-        sheet: str | None,
         on_progress: Callable[[int], None],
     ) -> None:
         self.on_progress = on_progress
         self.on_stage: OnStage = lambda stage, so_far: None
         self.told = 0
         self.path = path.resolve()
-        self.sheet = sheet
         self.table: Table | None = None
-        self.columns, self.checks, self.row_checks = columns, checks, row_checks
-        self.table_out, self.limits, self.temp = table_out, limits, temp
+        self.rules, self.table_out, self.limits, self.temp = rules, table_out, limits, temp
         self.con: duckdb.DuckDBPyConnection | None = None
         self.size = self.path.stat().st_size
         self.notes = Notes()
@@ -153,7 +133,7 @@ class _Attempt:
     def judge(self) -> Reading:
         """Go through the steps; each may be the last."""
         try:
-            source = open_source(self.path, self.temp, self.sheet)
+            source = open_source(self.path, self.temp, self.rules.sheet)
         except Refused as refused:
             return self._refuse(refused.code, line=refused.line, column=refused.column, **refused.words)
         self.path, self.table = source.path, source.table
@@ -229,7 +209,7 @@ class _Attempt:
         shape, rows = self._shape(sample, whole)
         for row in rows:
             row.start, row.end, row.fault_at = row.start + skip, row.end + skip, row.fault_at + skip
-        header = find_header(rows, self.columns)
+        header = find_header(rows, self.rules.columns)
         self.notes = notes = Notes(header.names if header else (), unit="Sheet row" if self.table else "Line")
         if self.table is not None:
             note_table(self.table, notes)
@@ -239,7 +219,7 @@ class _Attempt:
             else:
                 notes.add("empty-file")
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
-        check_header(header, rows, self.columns, notes)
+        check_header(header, rows, self.rules.columns, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
         self._tell_stage("metadata", encoding, shape, header, Balance())
         return self._read(source, encoding, shape, rows, header, tolerate)
@@ -247,16 +227,16 @@ class _Attempt:
     def _shape(self, sample: bytes, whole: bool) -> tuple[Shape, list[SampleRow]]:
         """Give the dialect and the sample's rows: detected in a file, known of a table that was written of a sheet."""
         if self.table is None:
-            return detect_shape(sample, whole=whole, known=lambda cells: count_known(self.columns, cells))
+            return detect_shape(sample, whole=whole, known=lambda cells: count_known(self.rules.columns, cells))
         shape = Shape(ord(","), ord('"'), b"\n", self.table.width)
         rows = read_sample(sample, shape, whole=whole)
         for row in rows:
             row.cells = [restore(cell) for cell in row.cells]
         return shape, rows
 
-    def _loader_source(self, path: Path, shape: Shape, longest_row_bytes: int = 0) -> str:
+    def _loader_source(self, paths: Sequence[Path], shape: Shape, longest_row_bytes: int = 0) -> str:
         """Give the SQL that reads the rows, cells as they were."""
-        source = load.csv_source(path, shape, longest_row_bytes=longest_row_bytes)
+        source = load.csv_source(paths, shape, longest_row_bytes=longest_row_bytes)
         if self.table is None or not self.table.stand_ins:
             return source
         return restoring_source(source, shape.columns)
@@ -274,45 +254,64 @@ class _Attempt:
         notes, head = self.notes, rows[header.index]
         ledger = Ledger(notes)
         enter_top(ledger, rows, header)
-        clean_path = self.temp / "clean"
-        copies = [self.path, source, clean_path]
+        copies = [self.path, source]
         if self.table_out is not None:
             copies.append(unfinished_name(self.table_out))
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
-        conditions = put_checks(self.columns, self.checks, self.row_checks, header, rows)
+        conditions = put_checks(self.rules, header, rows)
         loader = Loader(con, conditions.bad)
-        clean = Clean(source, clean_path, head.end, load.plain_header(shape), loader.interrupt)
+        clean = Clean(
+            source,
+            self.temp / "clean",
+            head.end,
+            load.plain_header(shape),
+            loader.follow,
+            lambda part: loader.take(self._loader_source([part], shape)),
+        )
         plain = header.index == 0 and head.lines == 1 and head.newline == shape.newline and not shape.trailing
         plain = plain and header_sound
         if not plain:
             clean.begin()
         else:
-            loader.start(self._loader_source(source, shape))
-        scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+            loader.start(self._loader_source([source], shape))
+        try:
+            scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
+        except NotUtf8:
+            loader.stop()
+            raise
         loader.join()
-        if clean.needed:
-            loader.run(self._loader_source(clean_path, shape, scan.long_row))
-        elif scan.long_row:
-            loader.run(self._loader_source(source, shape, scan.long_row))
-        self._compare(loader, ledger)
+        files = clean.parts or [source]
+        if scan.long_row or (clean.needed and not loader.by_parts):
+            loader.run(self._loader_source(files, shape, scan.long_row))
+        loader.source = self._loader_source(files, shape, scan.long_row)
+        compare_counts(loader, ledger, notes)
         self._tell_stage("integrity", encoding, shape, header, ledger.balance())
-        note_bad_cells(con, conditions, loader, ledger, notes)
+        note_bad_cells(conditions, loader, ledger, notes)
         if head.newline not in (shape.newline, b"") and not header.broken:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
             notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
-        dialect = _dialect_of(encoding, shape, mixed=scan.mixed_noted)
+        dialect = tell_dialect(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
-        self._note_full_sheet(ledger)
+        note_full_sheet(ledger.balance(), notes)
         inspection = self._inspection(
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
         reading = Reading(
-            inspection, con, loader.source, conditions.bad, ledger, source.stat().st_size, trusted, source, shape
+            inspection,
+            con,
+            loader.source,
+            conditions.bad,
+            ledger,
+            source.stat().st_size,
+            trusted,
+            source,
+            shape,
+            loader.listed,
         )
         reading.inspection = replace(inspection, damage=draw_map(reading))
         return reading
@@ -351,10 +350,6 @@ class _Attempt:
                 check_top(top, head, shape, self.notes, tolerate, [at for at in self.unreadable[:1] if at < head.end])
                 self.top_sound = not self.notes.has_errors
                 scan.run(head.end)
-            except NotUtf8:
-                if self.con is not None:
-                    self.con.interrupt()
-                raise
             finally:
                 clean.close()
         return scan
@@ -366,7 +361,7 @@ class _Attempt:
 
     def _tell_stage(self, stage: str, encoding: Encoding, shape: Shape, header: Header, balance: Balance) -> None:
         """Say what is known by now; a place in a decoded or unpacked text is told by its line alone."""
-        dialect = None if self.table is not None else _dialect_of(encoding, shape)
+        dialect = None if self.table is not None else tell_dialect(encoding, shape)
         found = [f for f in self.notes.findings() if stage == "integrity" or f.severity == "error"]
         if encoding.name != "utf-8" or self.table is not None:
             found = [replace(f, byte=None) for f in found]
@@ -374,23 +369,6 @@ class _Attempt:
         word: Literal["sound", "unsound"] = "unsound" if self.notes.has_errors else "sound"
         so_far = Inspection(word, dialect, balance, header.names, dict(header.mapping), tuple(found), balance.rows)
         self.on_stage(stage, replace(so_far, size_bytes=self.size, sheet=sheet))
-
-    def _note_full_sheet(self, ledger: Ledger) -> None:
-        """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
-        balance = ledger.balance()
-        if (filled := balance.lines - balance.continuation) in SHEET_ROWS:
-            self.notes.add("cut-at-sheet-end", line=balance.lines, limit=filled)
-
-    def _compare(self, loader: Loader, ledger: Ledger) -> None:
-        """Hold the loader's count against the independent one. Raises: MemoryError where a check needs more than it may."""
-        balance = ledger.balance()
-        if loader.failed:
-            if loader.short and not self.notes.has_errors:
-                raise MemoryError
-            if not self.notes.has_errors:
-                self.notes.add("loader-refuses")
-        elif loader.count != ledger.rows or not balance.balances:
-            self.notes.add("loader-disagrees", loaded=loader.count, counted=ledger.rows)
 
     def _inspection(
         self,
@@ -402,7 +380,7 @@ class _Attempt:
         count: int = 0,
     ) -> Inspection:
         """Put the verdict together: a bad cell rejects its row, a broken structure the file."""
-        unsound = any(f.severity == "error" and f.code not in self.checks for f in findings)
+        unsound = any(f.severity == "error" and f.code not in self.rules.checks for f in findings)
         return Inspection(
             "unsound" if unsound else "sound",
             dialect,
@@ -416,10 +394,3 @@ class _Attempt:
             self.digest.hexdigest(),
             sheet=self.table.sheet if self.table else "",
         )
-
-
-def _dialect_of(encoding: Encoding, shape: Shape, *, mixed: bool = False) -> Dialect:
-    """Say how the file is written; `mixed`: its lines end in several ways."""
-    quote = chr(shape.quote) if shape.quote >= 0 else ""
-    newline = "mixed" if mixed else shape.newline.decode()
-    return Dialect(encoding.name, encoding.bom, chr(shape.delimiter), quote, newline)

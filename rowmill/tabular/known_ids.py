@@ -16,12 +16,13 @@ from pathlib import Path
 
 import duckdb
 
-from rowmill.contracts import Finding
+from rowmill.contracts import Finding, Rules
 from rowmill.errors import InputError
 from rowmill.tabular import load
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.load import quote_text
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, unfinished_name
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading
+from rowmill.tabular.unfinished import whole_or_not
 from rowmill.tabular.wording import WORDING
 
 NEAR_IDS = 20_000
@@ -160,7 +161,7 @@ def compare_ids(
 @contextmanager
 def _open(path: Path, target: Path, limits: Limits, sheet: str | None = None) -> Iterator[Reading]:
     """Judge a file, and keep the loader open. Raises: InputError unsound."""
-    with open_table(path, table_out=target, limits=limits, sheet=sheet) as reading:
+    with open_table(path, Rules(sheet=sheet), table_out=target, limits=limits) as reading:
         if reading.inspection.verdict != "sound" or reading.rows_sql is None:
             raise InputError(
                 f"{path.name} is not sound, so its IDs cannot be told. Check it by itself.", code="unsound"
@@ -191,13 +192,12 @@ def extract_ids(reading: Reading, place: int, target: Path, *, places: bool = Tr
     `table_out` that the table was opened with.
     """
     assert reading.con is not None
-    unfinished = unfinished_name(target)
     sql = f"SELECT DISTINCT c{place} AS id FROM {reading.rows_sql}"
     if places:
         rows = f"(SELECT row_number() OVER () AS n, * FROM {reading.rows_sql})"
         sql = f"SELECT c{place} AS id, count(*) AS times, min(n) AS row FROM {rows} GROUP BY 1"
-    copied = reading.con.execute(f"COPY ({sql}) TO {quote_text(str(unfinished))} (FORMAT parquet)").fetchall()
-    unfinished.rename(target)
+    with whole_or_not(target) as unfinished:
+        copied = reading.con.execute(f"COPY ({sql}) TO {quote_text(str(unfinished))} (FORMAT parquet)").fetchall()
     return int(copied[0][0])
 
 

@@ -80,13 +80,14 @@ def plain_header(shape: Shape) -> bytes:
     return bytes([shape.delimiter]).join(names) + shape.newline
 
 
-def csv_source(path: Path, shape: Shape, *, longest_row_bytes: int = 0) -> str:
-    """Give the SQL that reads the file in its pinned dialect: columns c1..cN, all VARCHAR, auto-detection off."""
+def csv_source(paths: Sequence[Path], shape: Shape, *, longest_row_bytes: int = 0) -> str:
+    """Give the SQL that reads files in their pinned dialect: columns c1..cN, all VARCHAR, auto-detection off."""
+    files = ", ".join(quote_text(str(path)) for path in paths)
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(1, shape.columns + 1))
     quote = chr(shape.quote) if shape.quote >= 0 else ""
     size = f", max_line_size={2 * longest_row_bytes}, buffer_size={8 * longest_row_bytes}" if longest_row_bytes else ""
     return (
-        f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true,"
+        f"read_csv([{files}], auto_detect=false, header=true, strict_mode=true,"
         f" delim={quote_text(chr(shape.delimiter))}, quote={quote_text(quote)}, escape={quote_text(quote)},"
         f" nullstr={quote_text(_NO_NULL)}, columns={{{columns}}}{size})"
     )
@@ -115,17 +116,6 @@ def _list_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Ba
             con.execute(
                 f"CREATE OR REPLACE TEMP TABLE {one.listed} AS SELECT n FROM {number_rows(source)} WHERE {condition}"
             )
-
-
-def find_bad_rows(con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad], limit: int) -> list[list[int]]:
-    """Give the first rows that each check finds bad, by their number in the table."""
-    places: list[list[int]] = []
-    for one in bad:
-        # A look-up goes through a join, which keeps no order.
-        order = "ORDER BY n " if one.over_all else ""
-        sql = f"SELECT n FROM {number_rows(source)} WHERE {one.met_by('n')} {order}LIMIT {limit}"
-        places.append(sorted(row[0] for row in con.execute(sql).fetchall()))
-    return places
 
 
 def write_copy(

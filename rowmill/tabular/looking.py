@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rowmill.tabular.child import read_checks, read_columns
+from rowmill.contracts import Rules
 from rowmill.tabular.damage_map import Lines
 from rowmill.tabular.excerpt import ExcerptLine, read_excerpt
 from rowmill.tabular.inspect import open_table
@@ -32,7 +32,7 @@ def look(request: Mapping[str, Any], limits: Limits, tell: Callable[[dict[str, A
         return _look_at_stretch(path, request, limits)
     line, byte = request.get("line"), request.get("byte")
     if packing_of(path):
-        source = open_source(path, Path(mkdtemp()), request["sheet"])
+        source = open_source(path, Path(mkdtemp()), request["rules"]["sheet"])
         path, encoding = source.path, "utf-8" if source.table else encoding
         byte = None if source.table else byte
     return _told(read_excerpt(path, byte=byte, line=line, encoding=encoding), line)
@@ -40,8 +40,7 @@ def look(request: Mapping[str, Any], limits: Limits, tell: Callable[[dict[str, A
 
 def _look_at_stretch(path: Path, request: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """Read the lines around the first trouble in a stretch of the map."""
-    rules = {"row_checks": request["row_checks"], "limits": limits, "sheet": request["sheet"]}
-    with open_table(path, read_columns(request["columns"]), read_checks(request["checks"]), **rules) as reading:
+    with open_table(path, Rules.from_json(request["rules"]), limits=limits) as reading:
         if reading.text_path is None or reading.ledger is None:
             return _told([], None)
         line, byte = _first_place(reading, reading.ledger, int(request["stretch"]), int(request["stretches"]) or 1)

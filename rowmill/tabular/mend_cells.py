@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _YEAR, _SMALL = "[12][0-9]{3}", "[0-9]{1,2}"
+_SHORTEST = 8
 _SIGNS = {"Y": "YYYY", "m": "MM", "d": "DD", "b": "Mon"}
 
 
@@ -104,16 +105,19 @@ class Found:
 
 
 def find_forms(con: duckdb.DuckDBPyConnection, rows_sql: str, place: int) -> Found:
-    """Find the forms of a column's dates. Cost: one pass over the column.
+    """Find the forms of a column's dates. Cost: one pass over the column; each spelling is looked at once.
 
     A form counts only where it fits every cell of its look; of two orders only where a cell is a date in that one alone.
     """
     families = (*FAMILIES, _ONE_DIGIT)
     parts = []
     for family in families:
-        parts.append(f"count_if(regexp_full_match(trim(c{place}), {quote_text(family[0].pattern)}))")
-        parts += [f"count({form.as_date(f'c{place}')})" for form in family]
-    counts = list(con.execute(f"SELECT {', '.join(parts)} FROM {rows_sql}").fetchall()[0])
+        parts.append(f"sum(n) FILTER (regexp_full_match(trim(c{place}), {quote_text(family[0].pattern)}))")
+        parts += [f"sum(n) FILTER ({form.as_date(f'c{place}')} IS NOT NULL)" for form in family]
+    # What is shorter, or begins with a letter, is in none of the forms.
+    may_be = f"strlen(c{place}) >= {_SHORTEST} AND c{place} < ':'"
+    spellings = f"(SELECT c{place}, count(*) AS n FROM {rows_sql} WHERE {may_be} GROUP BY c{place})"
+    counts = [int(n or 0) for n in con.execute(f"SELECT {', '.join(parts)} FROM {spellings}").fetchall()[0]]
     found: list[tuple[int, Form]] = []
     doubtful = False
     for family in families:

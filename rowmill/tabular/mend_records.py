@@ -26,6 +26,8 @@ LEFT_OUT = {
     "control-z": "control-z",
 }
 QUOTE_FAULTS = ("quote-not-closed", "quote-swallows-rows", "quote-not-escaped", "text-after-quote")
+BY_BYTES = ("bad-encoding", "mixed-encodings")
+_BY_TEXT = (*QUOTE_FAULTS, *BY_BYTES, "bom-in-middle", "other-delimiter", "too-many-fields")
 _DELIMITERS = b",;\t|"
 _THOUSANDS = re.compile(rb"[-+]?[$]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _MOST_FIELDS = 400
@@ -65,6 +67,11 @@ def split_newline(raw: bytes) -> tuple[bytes, bytes]:
     return raw, b""
 
 
+def depends_on_text(code: str, *, row: bool) -> bool:
+    """Tell whether it is the record's text that decides which mend it gets, or its code alone."""
+    return row or code in _BY_TEXT
+
+
 def mend_break(
     code: str,
     raw: bytes,
@@ -100,7 +107,7 @@ def _mend_body(code: str, body: bytes, table: Table, broken_after: bool) -> tupl
         if found is None or (last and broken_after and body[-1] != table.shape.quote):
             return None
         return found if _fits(found[1], table) else None
-    if code in ("bad-encoding", "mixed-encodings"):
+    if code in BY_BYTES:
         return _decode(body, table)
     if code == "bom-in-middle":
         return _without_mark(body, table)
@@ -197,14 +204,13 @@ def join_fields(body: bytes, table: Table) -> tuple[int, bytes] | None:
         return None
     raw = [body[start:end] for start, end in record.fields]
     between = bytes([shape.delimiter])
-    found = []
-    if surplus > _MOST_SURPLUS:
+    if surplus > _MOST_SURPLUS or not table.profile.tells:
         return None
-    for at in range(width):
+    found = []
+    for at in _possible_places(table.profile, [f.strip(b' "') for f in raw], surplus):
         whole = between.join(raw[at : at + surplus + 1])
-        fields = [*raw[:at], whole, *raw[at + surplus + 1 :]]
-        if _proved(table.profile, [f.strip(b' "') for f in fields], at, raw[at : at + surplus + 1]):
-            found.append((at + 1, fields))
+        if _proved(table.profile, whole.strip(b' "'), at, raw[at : at + surplus + 1], width):
+            found.append((at + 1, [*raw[:at], whole, *raw[at + surplus + 1 :]]))
     if len(found) != 1 or bytes([max(shape.quote, 0)]) in found[0][1][found[0][0] - 1]:
         return None
     column, fields = found[0]
@@ -212,18 +218,27 @@ def join_fields(body: bytes, table: Table) -> tuple[int, bytes] | None:
     return (column, text) if is_row(text, shape, width) else None
 
 
-def _proved(profile: Profile, cells: list[bytes], at: int, parts: list[bytes]) -> bool:
-    """Tell whether every column with a shape of its own has it, and the joined cell is a number with thousands, or text.
+def _possible_places(profile: Profile, cells: list[bytes], surplus: int) -> list[int]:
+    """Give where some fields may belong together: every other column with a shape of its own then has it."""
+    outlines, width = [outline(value) for value in cells], len(cells) - surplus
+    shapes = [*profile.columns, *[None] * width][:width]
+    fits = [own is None or sign in own for own, sign in zip(shapes, outlines, strict=False)]
+    behind = [own is None or sign in own for own, sign in zip(shapes, outlines[surplus:], strict=True)]
+    first = fits.index(False) if False in fits else width - 1
+    last = width - 1 - behind[::-1].index(False) if False in behind else 0
+    return list(range(last, first + 1))
+
+
+def _proved(profile: Profile, whole: bytes, at: int, parts: list[bytes], width: int) -> bool:
+    """Tell whether a joined cell is a number with thousands, or text where text may stand.
 
     Text is what holds no part that looks like a cell of another column: else two rows may have run into one.
     """
-    if not profile.tells:
+    number = _THOUSANDS.fullmatch(whole) is not None
+    own = profile.columns[at] if at < len(profile.columns) else None
+    if own is not None and not number and outline(whole) not in own:
         return False
-    number = _THOUSANDS.fullmatch(cells[at]) is not None
-    for place, (shapes, value) in enumerate(zip(profile.columns, cells, strict=False)):
-        if shapes is not None and not (place == at and number) and outline(value) not in shapes:
-            return False
-    if not all(parts) or (at in (0, len(cells) - 1) and not number and not all(p[:1] in b" \t" for p in parts[1:])):
+    if not all(parts) or (at in (0, width - 1) and not number and not all(p[:1] in b" \t" for p in parts[1:])):
         # At the edge of a row a surplus field may be just that; only a blank behind the delimiter speaks for text.
         return False
     shapes_of_all = frozenset().union(*(shapes for shapes in profile.columns if shapes is not None))

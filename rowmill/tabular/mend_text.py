@@ -24,6 +24,7 @@ _SAMPLE_ROWS = 200
 _MOST_LOOKED_AT = 2_000
 _ABOVE = ("preamble", "blank-line")
 _LOST_IN_SHEETS = {"odd-character", "formula-not-computed"}
+SHORT_CODES = ("too-few-fields", "truncated")
 _STRAYS = ("bad-encoding", "mixed-encodings")
 
 
@@ -69,7 +70,7 @@ class Layout:
         if one.code not in QUOTE_FAULTS or index + 1 >= len(self.breaks):
             return False
         below = self.breaks[index + 1]
-        return below.start == one.end and below.code in ("too-few-fields", "truncated")
+        return below.start == one.end and below.code in SHORT_CODES
 
 
 def lay_out(reading: Reading, *, even_if_lossy: bool = False) -> Layout | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rowmill.tabular.child import read_checks, read_columns
+from rowmill.contracts import Rules
 from rowmill.tabular.mends import apply_mends
 from rowmill.tabular.reading import Limits
 
@@ -18,10 +18,7 @@ def mend(request: Mapping[str, Any], limits: Limits, tell: Callable[[dict[str, A
         Path(request["path"]),
         Path(request["out"]),
         request["mends"],
-        columns=read_columns(request["columns"]),
-        checks=read_checks(request["checks"]),
-        row_checks=request["row_checks"],
-        sheet=request["sheet"],
+        Rules.from_json(request["rules"]),
         limits=limits,
     )
     return asdict(report)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from rowmill.contracts import Check, Column
+from rowmill.contracts import NO_RULES, Column, Rules
 from rowmill.errors import InputError
 from rowmill.tabular.breaks import Break
 from rowmill.tabular.fields import STAND_IN_BYTES
@@ -18,7 +18,8 @@ from rowmill.tabular.mend_header import mend_header
 from rowmill.tabular.mend_quotes import is_row
 from rowmill.tabular.mend_records import mend_break, split_newline
 from rowmill.tabular.mend_text import Layout, iter_blocks, iter_records, lay_out, open_text
-from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, whole_or_not
+from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading
+from rowmill.tabular.unfinished import whole_or_not
 
 WITHOUT_BROKEN_ROWS = "without-broken-rows"
 
@@ -117,11 +118,8 @@ def apply_mends(
     path: Path,
     out: Path,
     slugs: Collection[str],
+    rules: Rules = NO_RULES,
     *,
-    columns: Sequence[Column] = (),
-    checks: Mapping[str, Check] | None = None,
-    row_checks: Sequence[str] = (),
-    sheet: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> MendReport:
     """Write a mended copy of a file: UTF-8, every untouched sound record byte for byte.
@@ -132,14 +130,14 @@ def apply_mends(
     """
     for slug in slugs:
         get_mend(slug)
-    bare = [replace(column, checks=(), filled=False) for column in columns]
-    with open_table(path, bare, {}, table_out=out, limits=limits, sheet=sheet) as reading:
+    bare = [replace(column, checks=(), filled=False) for column in rules.columns]
+    with open_table(path, Rules(bare, sheet=rules.sheet), table_out=out, limits=limits) as reading:
         layout = lay_out(reading)
         if layout is None:
             raise InputError("This file cannot be read as a table, so there is nothing to mend in it.")
         with whole_or_not(out) as unfinished:
             with unfinished.open("wb") as target, open_text(layout) as source:
-                writing = _Writing(reading, layout, slugs, columns, source, target)
+                writing = _Writing(reading, layout, slugs, rules.columns, source, target)
                 writing.run()
             return writing.report(unfinished.stat().st_size)
 

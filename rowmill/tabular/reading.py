@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,11 @@ import duckdb
 
 from rowmill.contracts import Inspection
 from rowmill.tabular import load
+from rowmill.tabular.bad_rows import BadRows
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.records import Shape
+from rowmill.tabular.unfinished import whole_or_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Reading:
     `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_path` is the text
     that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
     temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
-    rows hold even where others are broken.
+    rows hold even where others are broken. `listed` are the rows that meet the conditions `bad`.
     """
 
     inspection: Inspection
@@ -49,6 +50,7 @@ class Reading:
     trusted: bool = False
     text_path: Path | None = None
     shape: Shape | None = None
+    listed: BadRows | None = None
 
 
 def write_copy(reading: Reading, table_out: Path) -> None:
@@ -66,19 +68,3 @@ def rows_of_a_group(reading: Reading) -> int:
     """Give how many rows of the copy are written at a time: fewer where they are long, for a group is held in memory."""
     row_bytes = reading.text_bytes // max(1, reading.inspection.row_count)
     return max(LEAST_GROUP_ROWS, min(MOST_GROUP_ROWS, GROUP_BYTES // max(1, row_bytes)))
-
-
-def unfinished_name(target: Path) -> Path:
-    """Give the name under which a file is written until it is whole."""
-    return target.with_name(f".{target.name}.unfinished")
-
-
-@contextmanager
-def whole_or_not(target: Path) -> Iterator[Path]:
-    """Give the name to write to; it becomes the target where the block ends well, else it is gone."""
-    unfinished = unfinished_name(target)
-    try:
-        yield unfinished
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)

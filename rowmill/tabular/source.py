@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rowmill.contracts import Balance
 from rowmill.tabular.archive import Refused
 from rowmill.tabular.flatten import Table, flatten
 from rowmill.tabular.notes import Notes
 from rowmill.tabular.unpack import packing_of, unpack_one
 
+SHEET_ROWS = (65_536, 1_048_576)  # of .xls and of .xlsx
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
 
@@ -55,3 +57,9 @@ def note_table(table: Table, notes: Notes) -> None:
         notes.add("sheet-chosen", sheet=table.sheet[:60], others=others)
     for (code, column), lines in table.places.lines.items():
         notes.add_places(code, lines, table.places.counts[code, column], column)
+
+
+def note_full_sheet(balance: Balance, notes: Notes) -> None:
+    """Warn where the table ends exactly where a sheet does: whoever saved it there lost what came after."""
+    if (filled := balance.lines - balance.continuation) in SHEET_ROWS:
+        notes.add("cut-at-sheet-end", line=balance.lines, limit=filled)

@@ -21,7 +21,7 @@ from rowmill.models import Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.tabular.child import run_in_child
 from rowmill.uploads.places import hold_original
-from rowmill.uploads.rules import make_scratch, read_rules, told_rules
+from rowmill.uploads.rules import child_limits, make_scratch, rules_of_upload
 
 MOST_READERS = 2  # of one process at once: each is a child with a memory limit of its own
 PATIENCE_SECONDS = 20.0
@@ -92,15 +92,14 @@ def make_handout(caller: Caller, upload: Upload, op: str, name: str) -> BinaryIO
 def _read(upload: Upload, op: str, request: Mapping[str, Any], beside: Path | None = None) -> dict[str, Any]:
     """Run one of the child's operations on the original."""
     need_bytes(upload)
-    rules = read_rules(upload)
+    rules = rules_of_upload(upload).to_json()
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _turn(), _held(upload) as path:
         return run_in_child(
             op,
-            {**told_rules(rules), **request, "path": str(path.resolve())},
+            {"rules": rules, **request, "path": str(path.resolve())},
             beside=beside or settings.SCRATCH_DIR,
-            memory_bytes=rules["memory_bytes"],
-            seconds=rules["seconds"],
+            **child_limits(),
         )
 
 

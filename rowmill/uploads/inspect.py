@@ -28,7 +28,7 @@ from rowmill.uploads.places import get_storage, hold_original, original_key, pub
 from rowmill.uploads.purge import purge_upload
 from rowmill.uploads.receive import inspect_lease, is_for_precheck
 from rowmill.uploads.remembered import mapped_as_before
-from rowmill.uploads.rules import make_scratch, read_rules
+from rowmill.uploads.rules import child_limits, make_scratch, rules_of_upload
 
 log = structlog.get_logger("rowmill.uploads")
 REFUSED_KEPT = timedelta(hours=24)
@@ -168,7 +168,7 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
     """Run the child; where it dies, refuse the file in words."""
     try:
         with hold_original(upload) as path:
-            return inspect_in_child(path, table_out=table_out, **read_rules(upload))
+            return inspect_in_child(path, rules_of_upload(upload), table_out=table_out, **child_limits())
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)
         return cannot_be_read(str(error))

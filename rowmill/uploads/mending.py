@@ -22,7 +22,7 @@ from rowmill.orgs import Caller
 from rowmill.tabular.child import run_in_child
 from rowmill.tabular.mends import MENDS, WITHOUT_BROKEN_ROWS, Mend, get_mend
 from rowmill.uploads.places import get_storage, hash_file, hold_original, need_room, original_key
-from rowmill.uploads.rules import make_scratch, read_rules, told_rules
+from rowmill.uploads.rules import child_limits, make_scratch, rules_of_upload
 from rowmill.uploads.sessions import need_quota
 
 log = structlog.get_logger("rowmill.uploads")
@@ -163,12 +163,11 @@ def make_bytes(upload: Upload) -> dict[str, Any] | Finding:
 
 def _apply(upload: Upload, parent: Upload, out: Path) -> dict[str, Any] | Finding:
     """Run the child on the parent's bytes. Shape: what it did, in counts, or why it did nothing."""
-    rules = read_rules(parent)
+    request = {"rules": rules_of_upload(parent).to_json(), "out": str(out), "mends": upload.mends}
     try:
         with hold_original(parent) as path:
-            request = {**told_rules(rules), "path": str(path.resolve()), "out": str(out), "mends": upload.mends}
-            limits = {"memory_bytes": rules["memory_bytes"], "seconds": rules["seconds"]}
-            return run_in_child("mend", request, beside=out.parent, **limits)
+            request["path"] = str(path.resolve())
+            return run_in_child("mend", request, beside=out.parent, **child_limits())
     except (FileNotFoundError, ObjectChanged):
         return _parent_gone()
     except ChildError as error:

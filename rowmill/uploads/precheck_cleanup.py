@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from rowmill.models import Precheck
 from rowmill.uploads.prechecks import FINAL, due_prechecks, give_up
-from rowmill.uploads.purge import purge_upload
+from rowmill.uploads.purge import purge_unless_copied
 from rowmill.uploads.receive import PRECHECK, is_for_precheck
 
 log = structlog.get_logger("rowmill.prechecks")
@@ -44,15 +44,16 @@ def find_leftovers(*, hours: float = KEPT_HOURS, of_any_age: bool = False, statu
 def clean_prechecks(found: QuerySet[Precheck]) -> Iterator[Removed]:
     """Remove what `find_leftovers` found, one after the other. Again: yes.
 
-    A stuck one ends as FAILED. A file that was sent for it goes with an audit event, unless another precheck of it runs; one
-    that came for a job is left alone, and so is one that the storage does not let go just now.
+    A stuck one ends as FAILED. A file that was sent for it goes with an audit event, unless another precheck of it runs;
+    one of which a mended copy is being made goes once that is there. One that came for a job is left alone, and so is one
+    that the storage does not let go just now.
     """
     for precheck in found:
         was, upload = precheck.status, precheck.upload
         if was not in FINAL and not give_up(precheck, "It was removed before it was done. Send the file again."):
             continue
         wanted = is_for_precheck(upload.intent) and not upload.prechecks.exclude(status__in=FINAL).exists()
-        gone = wanted and purge_upload(upload)
+        gone = wanted and purge_unless_copied(upload)
         if gone or was not in FINAL:
             yield Removed(precheck, was, upload.size_bytes if gone else 0)
 

@@ -38,7 +38,7 @@ from rowmill.uploads.receive import (
     open_precheck,
     receive_whole,
 )
-from rowmill.uploads.rules import read_rules, told_rules
+from rowmill.uploads.rules import rules_of_upload
 
 log = structlog.get_logger("rowmill.prechecks")
 LEASE = timedelta(seconds=60)
@@ -213,7 +213,7 @@ def _look(precheck: Precheck) -> Inspection:
     upload, listener = precheck.upload, _Listener(precheck)
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold_original(upload) as path:
-        request = {"path": str(path.resolve()), **told_rules(read_rules(upload))}
+        request = {"path": str(path.resolve()), "rules": rules_of_upload(upload).to_json()}
         found = run_in_child(
             "diagnose",
             request,

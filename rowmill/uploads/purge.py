@@ -29,6 +29,21 @@ def purge_upload(upload: Upload, actor: User | None = None) -> bool:
         return False
 
 
+def purge_unless_copied(upload: Upload) -> bool:
+    """Do so, unless a mended copy is being made of it: then only its date is set, and it goes when the copy is there."""
+    with transaction.atomic():
+        Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)  # nobody begins a copy from here on
+        Upload.objects.filter(pk=upload.pk, purged_at=None).update(purge_after=timezone.now())
+        if Upload.objects.filter(pk=upload.pk).filter(_is_read()).exists():
+            return False
+    return purge_upload(upload)
+
+
+def _is_read() -> Exists:
+    """Tell of an upload whether a mended copy is being made of its bytes."""
+    return Exists(Upload.objects.filter(parent=OuterRef("pk"), state=UploadState.CHECKING, sha256=""))
+
+
 def _purge(upload: Upload, actor: User | None) -> bool:
     """Do it. Raises: StorageFault."""
     kept = Upload.objects.filter(pk=upload.pk, purged_at=None)
@@ -51,9 +66,8 @@ def purge_due_uploads(limit: int = 50) -> int:
     Where the storage does not answer it ends at once: the sweeper has other things to do.
     """
     needed = Job.objects.filter(upload=OuterRef("pk"), deleted_at=None)
-    read = Upload.objects.filter(parent=OuterRef("pk"), state=UploadState.CHECKING, sha256="")
     over = Upload.objects.filter(purged_at=None, purge_after__lt=timezone.now())
-    due = over.filter(~Exists(needed), ~Exists(read)).select_related("org")
+    due = over.filter(~Exists(needed), ~_is_read()).select_related("org")
     gone = 0
     try:
         for upload in due[:limit]:

@@ -8,7 +8,6 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -17,13 +16,17 @@ from django.views.decorators.http import require_GET
 
 from rowmill import audit, registry
 from rowmill.contracts import Finding
-from rowmill.models import Precheck
+from rowmill.errors import NotFound
+from rowmill.models import Precheck, Upload, UploadState
 from rowmill.orgs import fetch, own
 from rowmill.registry import get_kind
 from rowmill.tabular.writers import write_csv
 from rowmill.uploads.handouts import has_bytes
 from rowmill.uploads.prechecks import FINAL, STAGES
+from rowmill.uploads.receive import PRECHECK
 from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.sending import find_unfinished, sender_context
+from rowmill.web.sessions import is_poll
 from rowmill.web.verdict_tags import stops
 from rowmill.web.verdicts import describe_inspection
 
@@ -45,15 +48,32 @@ def door(request: MemberRequest) -> HttpResponse:
     """Show the drop zone and the org's earlier prechecks."""
     earlier = own(request.caller, Precheck).select_related("upload", "created_by").order_by("-id")[:LISTED]
     kinds = [(slug, get_kind(slug).label) for slug in sorted(registry.KINDS)]
-    context = {"prechecks": earlier, "kinds": kinds, "max_bytes": settings.ROWMILL_MAX_FILE_BYTES}
+    begun = find_unfinished(request.caller).filter(upload__intent__has_key=PRECHECK)
+    context = {"prechecks": earlier, "kinds": kinds, **sender_context(begun)}
     return render(request, "prechecks/page.html", context)
 
 
 @require_GET
 @member_view
+def sent(request: MemberRequest, public_id: UUID) -> HttpResponse:
+    """Give the card of an upload that was sent for a precheck, 202 until all of it is here."""
+    upload = fetch(request.caller, own(request.caller, Upload), public_id)
+    precheck = upload.prechecks.order_by("id").first()
+    if precheck is None and upload.state != UploadState.RECEIVING:
+        raise NotFound("This file was sent for no precheck.")
+    if precheck is None:
+        return HttpResponse(status=202)
+    context = {"upload": upload, "precheck": precheck, "final": precheck.status in FINAL}
+    return render(request, "prechecks/sent.html", context)
+
+
+@require_GET
+@member_view
 def precheck_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Show a precheck: the whole page, or the live part of it that htmx asks for."""
+    """Show a precheck: the whole page, or the live part of it that htmx asks for. The trail notes who looked."""
     precheck = find_precheck(request, public_id)
+    if not is_poll(request):  # the page that asks is one look
+        audit.record(precheck.org, request.caller.user, "precheck.view", "precheck", precheck.public_id)
     template = "prechecks/live.html" if request.htmx else "prechecks/precheck.html"
     return render(request, template, live_context(request, precheck))
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
@@ -28,27 +25,18 @@ from rowmill.errors import (
     TableError,
 )
 from rowmill.jobs.arrive import complete_upload, start_held
-from rowmill.models import (
-    Job,
-    PayerAccount,
-    Practice,
-    SessionDoor,
-    SessionState,
-    Upload,
-    UploadSession,
-)
+from rowmill.models import Job, PayerAccount, Practice, Upload
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
-from rowmill.uploads.receive import max_upload_bytes
+from rowmill.uploads.receive import PRECHECK, max_upload_bytes
 from rowmill.uploads.sessions import fetch_session
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import list_history
 from rowmill.web.jobs import live_context
+from rowmill.web.sending import find_unfinished, sender_context
 from rowmill.web.verdicts import Verdict
 
 KIND = "claim_status"
-CHUNK_BYTES = 8 * 1024 * 1024  # one request of the page: what a broken connection may cost at most
-UNFINISHED = 20  # as many are offered on the page; the others end with their time
 FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take besides the file
 
 
@@ -153,24 +141,9 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
         "practices": own(caller, Practice),
         "without_account": not own(caller, PayerAccount).exists(),
         "max_bytes": max_upload_bytes(KIND),
-        "max_file_bytes": settings.ROWMILL_MAX_FILE_BYTES,
-        "chunk_bytes": CHUNK_BYTES,
-        "tus_url": reverse("api-tus"),
-        "no_upload": UUID(int=0),
-        "unfinished": _list_unfinished(caller),
+        **sender_context(find_unfinished(caller).filter(upload__kind=KIND).exclude(upload__intent__has_key=PRECHECK)),
         **list_history(caller, "", "", "1"),
     }
-
-
-def _list_unfinished(caller: Caller) -> QuerySet[UploadSession]:
-    """Find what this person began on the page and did not finish: the script goes on where it stopped."""
-    return (
-        own(caller, UploadSession)
-        .filter(created_by=caller.user, door=SessionDoor.TUS, state=SessionState.OPEN)
-        .filter(offset_bytes__gt=0, size_bytes__gt=0, expires_at__gt=timezone.now())
-        .select_related("upload")
-        .order_by("-id")[:UNFINISHED]
-    )
 
 
 @require_POST

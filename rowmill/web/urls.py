@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:public_id>/annotated.xlsx", mends.annotated, name="upload-annotated"),
     path("precheck-validation", prechecks.door, name="prechecks"),
     path("precheck-validation/<uuid:public_id>", prechecks.precheck_page, name="precheck"),
+    path("precheck-validation/sent/<uuid:public_id>", prechecks.sent, name="precheck-sent"),
     path("precheck-validation/<uuid:public_id>/findings.csv", prechecks.findings_csv, name="precheck-csv"),
     path("precheck-validation/<uuid:public_id>/findings.json", prechecks.findings_json, name="precheck-json"),
     path("jobs/", jobs.job_list, name="jobs"),

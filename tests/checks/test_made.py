@@ -32,7 +32,7 @@ from rowmill.checks.made import (
     pattern,
     unique_together,
 )
-from rowmill.contracts import Check, Column, Inspection
+from rowmill.contracts import Check, Column, Inspection, Rules
 from rowmill.errors import ConfigError, InputError
 from rowmill.tabular.child import inspect_in_child
 from rowmill.tabular.inspect import inspect_table
@@ -263,7 +263,7 @@ def look(tmp_path: Path, text: str, checks: dict[str, Check] = CHECKS, out: Path
     path = tmp_path / "in.csv"
     path.write_text(text)
     rows = tuple(slug for slug in checks if slug.startswith(("unique-", "compare-")))
-    return inspect_table(path, COLUMNS, checks, row_checks=rows, table_out=out)
+    return inspect_table(path, Rules(COLUMNS, checks, rows), table_out=out)
 
 
 def test_every_row_of_a_doubled_value_is_told_and_rejected(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_unique_holds_in_the_child_with_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("id,visit,table\n" + "".join(f"{n:032},1,x\n" for n in [*range(400_000), 7]))
     found = inspect_in_child(
-        path, COLUMNS, {"required": CHECKS["required"], "unique": UNIQUE}, memory_bytes=400_000_000
+        path, Rules(COLUMNS, {"required": CHECKS["required"], "unique": UNIQUE}), memory_bytes=400_000_000
     )
     assert [(f.code, f.line) for f in found.findings] == [("unique", 9), ("unique", 400_002)]
     assert found.rejected_rows == 2
@@ -316,7 +316,7 @@ def test_a_file_is_not_blamed_for_too_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("id,visit,table\n" + "".join(f"{n:032},1,x\n" for n in range(100_000)))
     with pytest.raises(MemoryError):
-        inspect_table(path, COLUMNS, CHECKS, limits=Limits(memory_bytes=5_000_000))
+        inspect_table(path, Rules(COLUMNS, CHECKS), limits=Limits(memory_bytes=5_000_000))
 
 
 def test_a_made_check_is_added_once_and_never_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,10 @@ from rowmill.checks.made import (
     pattern,
     unique_together,
 )
-from rowmill.checks.table_schema import Rules, read_descriptor, write_descriptor
-from rowmill.contracts import Check, Column
+from rowmill.checks.table_schema import read_descriptor, write_descriptor
+from rowmill.contracts import Check, Column, Rules
 from rowmill.errors import InputError
-from rowmill.registry import KINDS, get_check, get_kind
+from rowmill.registry import KINDS, get_kind, rules_of
 from rowmill.tabular.inspect import inspect_table
 
 DESCRIPTOR: dict[str, Any] = {
@@ -56,7 +56,7 @@ DESCRIPTOR: dict[str, Any] = {
 
 
 def same(found: Rules) -> dict[str, Any]:
-    return write_descriptor(found.columns, found.checks, found.row_checks)
+    return write_descriptor(found)
 
 
 def test_a_descriptor_comes_back_as_it_was() -> None:
@@ -92,7 +92,7 @@ def test_a_file_is_judged_by_a_descriptor(tmp_path: Path) -> None:
         "0,1980-01-15,2031-01-01,x,,M,ABC,,,,",
     ]
     file.write_text("\n".join((header, *rows)) + "\n")
-    found = inspect_table(file, rules.columns, rules.checks, row_checks=rules.row_checks)
+    found = inspect_table(file, rules)
     assert found.verdict == "sound"
     by_line = {line: sorted({f.column_name or "" for f in found.findings if f.line == line}) for line in (2, 3, 4, 5)}
     assert by_line == {
@@ -200,7 +200,7 @@ ROW = Check("odd-row", "the row is odd", "Mend it.", "{a} = '1' AND {b} = '2'")
 )
 def test_what_no_descriptor_holds_is_not_written(column: Column, check: Check) -> None:
     with pytest.raises(InputError):
-        write_descriptor([column], {check.slug: check})
+        write_descriptor(Rules([column], {check.slug: check}))
 
 
 def test_checks_over_the_row_are_written_by_their_name_where_they_are_registered(
@@ -209,12 +209,12 @@ def test_checks_over_the_row_are_written_by_their_name_where_they_are_registered
     columns = (Column("a", required=True, filled=True), Column("b", required=True, filled=True))
     for check in (any_of("a", "b"), compare("a", "<", "b")):
         with pytest.raises(InputError, match=check.slug):
-            write_descriptor(columns, {check.slug: check}, (check.slug,))
+            write_descriptor(Rules(columns, {check.slug: check}, (check.slug,)))
     with pytest.raises(InputError, match="'a'"):  # a key asks for filled columns
-        write_descriptor([replace(columns[0], filled=False), columns[1]], *together())
+        write_descriptor(Rules([replace(columns[0], filled=False), columns[1]], *together()))
     monkeypatch.setattr(registry, "CHECKS", registry.CHECKS)
     monkeypatch.setitem(registry.CHECKS, "odd-row", ROW)
-    written = write_descriptor(columns, {"odd-row": ROW} | together()[0], ("odd-row", *together()[1]))
+    written = write_descriptor(Rules(columns, {"odd-row": ROW} | together()[0], ("odd-row", *together()[1])))
     assert written["rowmill:checks"] == ["odd-row"]
     assert written["primaryKey"] == ["a", "b"]
     registry.get_check.cache_clear()
@@ -228,12 +228,11 @@ def together() -> tuple[dict[str, Check], tuple[str, ...]]:
 @pytest.mark.parametrize("slug", [s for s, path in KINDS.items() if path.startswith("rowmill.")])
 def test_every_kind_that_ships_can_be_written_and_read(slug: str) -> None:
     kind = get_kind(slug)
-    slugs = {s for c in kind.columns for s in c.checks} | set(kind.checks)
-    checks = {s: get_check(s) for s in slugs | ({"required"} if any(c.filled for c in kind.columns) else set())}
-    found = read_descriptor(json.loads(json.dumps(write_descriptor(kind.columns, checks, kind.checks))))
+    rules = rules_of(kind)
+    found = read_descriptor(json.loads(json.dumps(write_descriptor(rules))))
     assert [replace(c, checks=()) for c in found.columns] == [replace(c, checks=()) for c in kind.columns]
     assert [set(c.checks) for c in found.columns] == [set(c.checks) for c in kind.columns]
-    assert found.checks == checks
+    assert (found.checks, found.row_checks) == (rules.checks, rules.row_checks)
 
 
 # ------------------------------------------------------------------------------------------------ any descriptor

@@ -27,7 +27,7 @@ def test_a_broken_quote_is_one_line_wherever_a_block_ends(tmp_path: Path, code: 
         room = BLOCK - len(HEADER) - rows * len(ROW) - shift
         padded = b"000003,Cy," + b"x" * (room - 11) + b"\n"
         file.write_bytes(HEADER + ROW * rows + padded + fault + ROW * 50)
-        found = inspect_table(file, (), {})
+        found = inspect_table(file)
         balance = found.balance
         told.add((tuple(f.code for f in found.findings), balance.lines - rows, balance.rows - rows, balance.broken))
     assert told == {((code,), 53, 51, 1)}

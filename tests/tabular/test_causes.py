@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rowmill.contracts import Cause, Column, Inspection
+from rowmill.contracts import Cause, Column, Inspection, Rules
 from rowmill.registry import get_check
 from rowmill.tabular.inspect import inspect_table
 from rowmill.tabular.mends import apply_mends
@@ -22,7 +22,7 @@ CHECKS = {slug: get_check(slug) for slug in ("required", "date")}
 def judge(tmp_path: Path, text: str | bytes, columns: tuple[Column, ...] = ()) -> Inspection:
     path = tmp_path / "in.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return inspect_table(path, columns, CHECKS)
+    return inspect_table(path, Rules(columns, CHECKS))
 
 
 def only(inspection: Inspection) -> Cause:
@@ -113,7 +113,7 @@ def test_one_date_form_clears_a_column(tmp_path: Path) -> None:
     cause = only(found)
     assert (cause.code, cause.count, cause.mend, cause.clears) == ("date", 702, "date-form:dob", 701)
     assert cause.message == "Column 2 (dob) holds dates as DD.MM.YYYY: one mend clears 701 rows of 702."
-    report = apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", [cause.mend], columns=COLUMNS)
+    report = apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", [cause.mend], Rules(COLUMNS))
     assert dict(report.applied) == {"date-form:dob": 701}
     assert (tmp_path / "out.csv").read_text() == dated(*["1999-12-31"] * 700, "2000-02-01", "1980-01-15", "soon")
 
@@ -121,7 +121,7 @@ def test_one_date_form_clears_a_column(tmp_path: Path) -> None:
 def test_cells_that_pass_in_another_order_are_turned_too(tmp_path: Path) -> None:
     cause = only(judge(tmp_path, dated("31/12/1999", "01/02/2000"), COLUMNS))
     assert (cause.mend, cause.count, cause.clears) == ("date-form:dob", 1, 1)
-    apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", [cause.mend], columns=COLUMNS)
+    apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", [cause.mend], Rules(COLUMNS))
     assert (tmp_path / "out.csv").read_text() == dated("1999-12-31", "2000-02-01")
 
 
@@ -131,7 +131,7 @@ def test_day_and_month_are_never_guessed(tmp_path: Path) -> None:
     assert "cannot be told apart" in doubtful.message
     against = only(judge(tmp_path, dated("31/12/1999", "12/31/1999"), COLUMNS))
     assert (against.mend, against.clears) == ("", 0)
-    apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", ["date-form:dob"], columns=COLUMNS)
+    apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", ["date-form:dob"], Rules(COLUMNS))
     assert (tmp_path / "out.csv").read_text() == dated("31/12/1999", "12/31/1999")
 
 
@@ -139,7 +139,7 @@ def test_day_and_month_are_never_guessed(tmp_path: Path) -> None:
 def test_other_forms_of_dates(day: str, tmp_path: Path) -> None:
     cause = only(judge(tmp_path, dated(day, "1980-01-15"), COLUMNS))
     assert (cause.mend, cause.clears) == ("date-form:dob", 1)
-    apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", [cause.mend], columns=COLUMNS)
+    apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", [cause.mend], Rules(COLUMNS))
     assert (tmp_path / "out.csv").read_text() == dated("1980-01-15", "1980-01-15")
 
 
@@ -147,7 +147,7 @@ def test_a_near_spelling_of_a_needed_column(tmp_path: Path) -> None:
     found = judge(tmp_path, "id,dobb,x\n1,1980-01-15,a\n", (COLUMNS[0], Column("dob", required=True)))
     assert only(found).mend == "header:dob"
     columns = (COLUMNS[0], Column("dob", required=True))
-    report = apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", ["header:dob"], columns=columns)
+    report = apply_mends(tmp_path / "in.csv", tmp_path / "out.csv", ["header:dob"], Rules(columns))
     assert (tmp_path / "out.csv").read_text() == "id,dob,x\n1,1980-01-15,a\n"
     assert dict(report.applied) == {"header:dob": 1}
 

@@ -18,14 +18,14 @@ import duckdb
 import psutil
 import pytest
 
-from rowmill.contracts import Column
+from rowmill.contracts import Column, Rules
 from rowmill.errors import ChildError
 from rowmill.registry import get_check
 from rowmill.tabular import child
 from rowmill.tabular.child import inspect_in_child
 
 COLUMNS = (Column("id", required=True, filled=True, aliases=("key",), checks=("tin",)),)
-ALL = {slug: get_check(slug) for slug in ("required", "tin")}
+RULES = Rules(COLUMNS, {slug: get_check(slug) for slug in ("required", "tin")})
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def spare() -> Iterator[None]:
 
 def test_the_child_judges_and_copies(path: Path, tmp_path: Path) -> None:
     heard = []
-    found = inspect_in_child(path, COLUMNS, ALL, table_out=tmp_path / "t.parquet", on_verdict=heard.append)
+    found = inspect_in_child(path, RULES, table_out=tmp_path / "t.parquet", on_verdict=heard.append)
     assert (found.verdict, found.row_count, found.rejected_rows) == ("sound", 2, 1)
     assert heard == [found]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv", "t.parquet"]
@@ -52,16 +52,16 @@ def test_the_child_judges_and_copies(path: Path, tmp_path: Path) -> None:
 
 def test_a_spare_child_serves_and_is_replaced(path: Path, spare: None) -> None:
     for _ in range(3):
-        assert inspect_in_child(path, COLUMNS, ALL).verdict == "sound"
+        assert inspect_in_child(path, RULES).verdict == "sound"
     assert child._spare._child is not None
     child._spare._child.kill()
     child._spare._child.wait()
-    assert inspect_in_child(path, COLUMNS, ALL).verdict == "sound"
+    assert inspect_in_child(path, RULES).verdict == "sound"
 
 
 def test_a_child_that_takes_too_long_is_stopped(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ChildError, match="longer than"):
-        inspect_in_child(path, COLUMNS, ALL, table_out=tmp_path / "t.parquet", seconds=0.01)
+        inspect_in_child(path, RULES, table_out=tmp_path / "t.parquet", seconds=0.01)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]
 
 
@@ -83,7 +83,7 @@ def test_a_child_that_is_killed_is_told_in_words(path: Path, spare: None, monkey
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(ChildError, match="stopped"):
-        inspect_in_child(path, COLUMNS, ALL)
+        inspect_in_child(path, RULES)
     killer.join()
 
 
@@ -92,7 +92,7 @@ def test_a_child_without_memory_is_told_in_words(tmp_path: Path, monkeypatch: py
     path.write_text("id,x\n" + "1,2\n" * 200_000)
     monkeypatch.setattr(child, "_ADDRESS_SPACE_EXTRA", 0)
     with pytest.raises(ChildError):
-        inspect_in_child(path, COLUMNS, ALL, memory_bytes=1_000_000)
+        inspect_in_child(path, RULES, memory_bytes=1_000_000)
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_long_rows_are_copied_a_few_at_a_time(tmp_path: Path) -> None:
         file.write(b"key,notes\n")
         for number in range(6000):
             file.write(b"%09d,%s\n" % (number, chance.randbytes(7500).hex().encode()))
-    found = inspect_in_child(path, COLUMNS, ALL, table_out=tmp_path / "t.parquet", memory_bytes=360_000_000)
+    found = inspect_in_child(path, RULES, table_out=tmp_path / "t.parquet", memory_bytes=360_000_000)
     assert (found.verdict, found.row_count) == ("sound", 6000)
     groups = "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?)"
     rows = [count for _, count in duckdb.execute(groups, [str(tmp_path / "t.parquet")]).fetchall()]
@@ -141,7 +141,7 @@ def test_a_child_at_work_ends_with_its_parent(tmp_path: Path) -> None:
         out.writelines(f"{number},some words to make it long enough\n" for number in range(2_000_000))
     story = (
         "import sys; from pathlib import Path; from rowmill.tabular import child;"
-        "child.inspect_in_child(Path(sys.argv[1]), (), {}, table_out=Path(sys.argv[1] + '.parquet'))"
+        "child.inspect_in_child(Path(sys.argv[1]), table_out=Path(sys.argv[1] + '.parquet'))"
     )
     parent = subprocess.Popen([sys.executable, "-c", story, str(file)])
     found = _wait_for(lambda: psutil.Process(parent.pid).children())

@@ -26,7 +26,7 @@ def test_damage_is_told_at_its_line(kind: str, seed: int, tmp_path: Path) -> Non
     before = path.read_bytes()
     line = put_damage(path, kind, seed)
     assert path.read_bytes() != before
-    findings = inspect_table(path, (), {}).findings
+    findings = inspect_table(path).findings
     assert any(f.line == line and f.code in TOLD_AS.get(kind, {kind}) for f in findings), (line, findings)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rowmill.contracts import Column
+from rowmill.contracts import Column, Rules
 from rowmill.registry import get_check
 from rowmill.tabular.damage_map import draw_map
 from rowmill.tabular.inspect import open_table
@@ -20,7 +20,7 @@ CHECKS = {"required": get_check("required")}
 def draw(tmp_path: Path, data: str | bytes, stretches: int = 10, columns: tuple[Column, ...] = ()) -> str:
     path = tmp_path / "in.csv"
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    with open_table(path, columns, CHECKS if columns else {}) as reading:
+    with open_table(path, Rules(columns, CHECKS if columns else {})) as reading:
         drawn = draw_map(reading, stretches)
         assert bool(drawn) == bool(reading.inspection.damage)
         if reading.inspection.damage:

@@ -287,15 +287,15 @@ def test_postal_codes_of_the_world_raise_nothing(tmp_path: Path):
 def test_it_is_looked_for_where_it_is_asked_for_only(tmp_path: Path):
     path = tmp_path / "in.csv"
     path.write_text("first,reference\n" + "x,00001234\n" * 100 + "x,1234\n" * 10 + "x,00001234\n" * 890)
-    assert inspect_table(path, (), {}).findings == ()
-    found = inspect_table(path, (), {}, thorough=True)
+    assert inspect_table(path).findings == ()
+    found = inspect_table(path, thorough=True)
     assert found.verdict == "sound"
     assert [(f.code, f.count, f.line, f.row) for f in found.findings] == [("excel-lost-zeros", 10, 102, 101)]
     assert [(c.code, c.count, c.column) for c in found.causes] == [("excel-lost-zeros", 10, 2)]
     assert found.damage.strip(".").strip("w") == ""
     assert "w" in found.damage[19:23]
-    assert inspect_in_child(path, (), {}, thorough=True).findings == found.findings
-    assert inspect_in_child(path, (), {}).findings == ()
+    assert inspect_in_child(path, thorough=True).findings == found.findings
+    assert inspect_in_child(path).findings == ()
 
 
 def test_every_kind_of_damage_has_its_words():

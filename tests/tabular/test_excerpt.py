@@ -209,7 +209,7 @@ def test_the_place_of_a_finding_in_the_file_as_it_was_sent(
 ):
     path = tmp_path / "in.csv"
     path.write_bytes(data)
-    found = inspect_table(path, (), {})
+    found = inspect_table(path)
     first = found.findings[0]
     assert found.dialect is not None
     assert found.dialect.encoding == encoding

@@ -8,7 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from rowmill.contracts import Column
+from rowmill.contracts import NO_RULES, Column, Rules
 from rowmill.errors import ChildError
 from rowmill.registry import get_check
 from rowmill.tabular import child
@@ -16,11 +16,11 @@ from rowmill.tabular.annotate import write_annotated
 from rowmill.tabular.examples import as_json, examples
 from rowmill.tabular.failed_rows import write_failed_rows
 from rowmill.tabular.inspect import inspect_table
-from rowmill.tabular.mend_child import mend_in_child, write_in_child
+from rowmill.tabular.mend_child import mend_in_child
 from rowmill.tabular.mends import MENDS
 
 COLUMNS = (Column("id", required=True, filled=True), Column("dob", type="date", checks=("date",)))
-CHECKS = {slug: get_check(slug) for slug in ("required", "date")}
+RULES = Rules(COLUMNS, {slug: get_check(slug) for slug in ("required", "date")})
 HEAD = "id,name,dob\n"
 BODY = '1,Ann,1980-01-15\n2,"Bob,1981-02-03\n3,=1+1;x,31.12.1999\n\n4;Dora;1985-05-05\n5,Eve,1990-09-09,x,y\n6,"a\nb",nope\n'
 
@@ -39,7 +39,7 @@ def read(out: Path) -> list[list[str]]:
 
 def test_failed_rows_alone(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "failed.csv"
-    assert write_failed_rows(path, out, columns=COLUMNS, checks=CHECKS) == 5
+    assert write_failed_rows(path, out, RULES) == 5
     told = read(out)
     assert told[0] == ["Line", "What is wrong", "id", "name", "dob", "Further cells"]
     assert [(row[0], *row[2:]) for row in told[1:]] == [
@@ -56,13 +56,13 @@ def test_failed_rows_alone(path: Path, tmp_path: Path) -> None:
 
 def test_nothing_failed(path: Path, tmp_path: Path) -> None:
     path.write_text(HEAD + "1,a,1980-01-15\n", encoding="utf-8")
-    assert write_failed_rows(path, tmp_path / "out.csv", columns=COLUMNS, checks=CHECKS) == 0
+    assert write_failed_rows(path, tmp_path / "out.csv", RULES) == 0
     assert len(read(tmp_path / "out.csv")) == 1
 
 
 def test_the_file_with_notes(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "notes.xlsx"
-    done = write_annotated(path, out, columns=COLUMNS, checks=CHECKS)
+    done = write_annotated(path, out, RULES)
     assert (done.whole, done.rows, done.marked) == (True, 7, 6)
     page = openpyxl.load_workbook(out).active
     assert page is not None
@@ -91,8 +91,8 @@ def test_a_file_too_long_for_a_sheet_gives_its_failing_rows(tmp_path: Path) -> N
 
 
 def test_examples_show_the_real_cells(path: Path) -> None:
-    causes = inspect_table(path, COLUMNS, CHECKS).causes
-    found = examples(path, causes, columns=COLUMNS, checks=CHECKS)
+    causes = inspect_table(path, RULES).causes
+    found = examples(path, causes, RULES)
     told = {one["mend"] or causes[one["cause"]].code: one["pairs"] for one in as_json(causes, found)}
     assert told["close-quote"] == [{"line": 3, "before": '2,"Bob,1981-02-03', "after": '2,"Bob",1981-02-03'}]
     assert told["delimiter"] == [{"line": 6, "before": "4;Dora;1985-05-05", "after": "4,Dora,1985-05-05"}]
@@ -103,30 +103,31 @@ def test_examples_show_the_real_cells(path: Path) -> None:
 def test_examples_are_few(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text(HEAD + "1,a,1980-01-15\n" * 30 + "1,a,1980-01-15,\n" * 9, encoding="utf-8")
-    causes = inspect_table(path, (), {}).causes
+    causes = inspect_table(path).causes
     assert [len(pairs) for pairs in examples(path, causes, limit=2)] == [2]
 
 
 def test_the_child_does_it_too(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    report = mend_in_child(path, out, ["close-quote", "without-broken-rows"], columns=COLUMNS, checks=CHECKS)
+    report = mend_in_child(path, out, ["close-quote", "without-broken-rows"], RULES)
     assert (dict(report.applied), report.left_out) == ({"close-quote": 1, "without-broken-rows": 0}, 2)
-    assert write_in_child("failed_rows", path, tmp_path / "f.csv", columns=COLUMNS, checks=CHECKS) == {"rows": 5}
-    done = write_in_child("annotate", path, tmp_path / "n.xlsx", columns=COLUMNS, checks=CHECKS)
-    assert done == {"whole": True, "rows": 7, "marked": 6}
+    request = {"path": str(path), "rules": RULES.to_json()}
+    told = child.run_in_child("failed_rows", request | {"out": str(tmp_path / "f.csv")}, beside=tmp_path)
+    assert told == {"rows": 5}
+    told = child.run_in_child("annotate", request | {"out": str(tmp_path / "n.xlsx")}, beside=tmp_path)
+    assert told == {"whole": True, "rows": 7, "marked": 6}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.csv", "in.csv", "n.xlsx", "out.csv"]
     causes = [
         {"code": c.code, "severity": c.severity, "message": c.message, "count": c.count, "mend": c.mend}
-        for c in inspect_table(path, (), {}).causes
+        for c in inspect_table(path).causes
     ]
-    request = {"path": str(path), "columns": [], "checks": {}, "row_checks": [], "sheet": None, "causes": causes}
-    assert child.run_in_child("examples", request, beside=tmp_path)["examples"]
+    assert child.run_in_child("examples", request | {"causes": causes, "rules": NO_RULES.to_json()}, beside=tmp_path)[
+        "examples"
+    ]
 
 
 def test_a_child_that_cannot_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"%PDF-1.7\n1 0 obj")
     with pytest.raises(ChildError):
         mend_in_child(path, tmp_path / "out.csv", list(MENDS)[:3])
-    with pytest.raises(ChildError):
-        write_in_child("annotate", path, tmp_path / "out.xlsx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv"]

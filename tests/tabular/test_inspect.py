@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from rowmill.contracts import Check, Column, Inspection
+from rowmill.contracts import Check, Column, Inspection, Rules
 from rowmill.registry import CHECKS, get_check
 from rowmill.tabular import load
 from rowmill.tabular.inspect import inspect_table
@@ -33,7 +33,7 @@ HEAD = "claim_number,first_name,date_of_birth,tin,more\n"
 def look(tmp_path: Path, text: str | bytes, *, copy: bool = False, checks: Mapping[str, Check] = ALL) -> Inspection:
     path = tmp_path / "in.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return inspect_table(path, COLUMNS, checks, table_out=tmp_path / "out.parquet" if copy else None)
+    return inspect_table(path, Rules(COLUMNS, checks), table_out=tmp_path / "out.parquet" if copy else None)
 
 
 def copied(tmp_path: Path) -> list[tuple[object, ...]]:
@@ -123,7 +123,7 @@ def test_the_verdict_is_told_before_the_copy_exists(tmp_path: Path) -> None:
     path, out = tmp_path / "in.csv", tmp_path / "out.parquet"
     path.write_text(HEAD + "C1,Ann,1980-01-15,,\n")
     seen = []
-    inspect_table(path, COLUMNS, ALL, table_out=out, on_verdict=lambda i: seen.append((i.verdict, out.exists())))
+    inspect_table(path, Rules(COLUMNS, ALL), table_out=out, on_verdict=lambda i: seen.append((i.verdict, out.exists())))
     assert seen == [("sound", False)]
     assert out.exists()
 
@@ -167,7 +167,7 @@ def test_a_rule_over_the_row(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("claim_number,first_name,date_of_birth\nC1,,\nC2,Ann,\n")
     columns = [Column("claim_number"), Column("first_name"), Column("tin")]
-    found = inspect_table(path, columns, {"either": rule}, row_checks=["either"])
+    found = inspect_table(path, Rules(columns, {"either": rule}, ["either"]))
     assert codes(found) == [("either", 2, None)]
     assert found.rejected_rows == 1
 
@@ -192,6 +192,6 @@ def test_a_table_that_ends_where_a_sheet_does_may_be_cut_off(tmp_path: Path, row
     """Its first row has two lines, which are one row of a sheet."""
     path = tmp_path / "in.csv"
     path.write_text('id,note\n0,"a\nb"\n' + "".join(f"{n},x\n" for n in range(1, rows)))
-    found = inspect_table(path, (), {})
+    found = inspect_table(path)
     assert (found.verdict, found.row_count) == ("sound", rows)
     assert codes(found) == ([("cut-at-sheet-end", 65_537, None)] if warned else [])

@@ -9,7 +9,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from rowmill.contracts import Column, Inspection
+from rowmill.contracts import Column, Inspection, Rules
 from rowmill.errors import InputError
 from rowmill.registry import get_check
 from rowmill.tabular.inspect import inspect_table
@@ -56,7 +56,7 @@ def zoo() -> dict[str, Faulty]:
 
 def judge(path: Path, data: bytes) -> Inspection:
     path.write_bytes(data)
-    return inspect_table(path, (), {})
+    return inspect_table(path)
 
 
 def mend_all(tmp_path: Path, data: bytes, *more: str) -> tuple[MendReport, Inspection, list[list[str]]]:
@@ -65,7 +65,7 @@ def mend_all(tmp_path: Path, data: bytes, *more: str) -> tuple[MendReport, Inspe
     report = apply_mends(path, out, [*slugs, *more])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv", "out.csv"]
     with out.open(newline="", encoding="utf-8") as file:
-        return report, inspect_table(out, (), {}), list(csv.reader(file))
+        return report, inspect_table(out), list(csv.reader(file))
 
 
 @pytest.mark.parametrize("name", UNMENDABLE)
@@ -242,9 +242,9 @@ def test_a_workbook_is_mended_as_a_table(tmp_path: Path) -> None:
         page.append(row)
     book.save(path)
     columns = (Column("id", required=True), Column("day", checks=("date",)))
-    found = inspect_table(path, columns, {slug: get_check(slug) for slug in ("required", "date")})
+    found = inspect_table(path, Rules(columns, {slug: get_check(slug) for slug in ("required", "date")}))
     assert [c.mend for c in found.causes] == ["date-form:day", "blank-lines"]
-    report = apply_mends(path, out, [c.mend for c in found.causes], columns=columns)
+    report = apply_mends(path, out, [c.mend for c in found.causes], Rules(columns))
     assert dict(report.applied) == {"date-form:day": 2, "blank-lines": 1}
     with out.open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [

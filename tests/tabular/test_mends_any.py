@@ -52,9 +52,9 @@ def mend(data: bytes, more: Sequence[str] = ()) -> tuple[str, list[list[str]], l
     with tempfile.TemporaryDirectory() as folder:
         path, out, table = Path(folder) / "in.csv", Path(folder) / "out.csv", Path(folder) / "table.csv"
         path.write_bytes(data)
-        slugs = [cause.mend for cause in inspect_table(path, (), {}).causes if cause.mend]
+        slugs = [cause.mend for cause in inspect_table(path).causes if cause.mend]
         apply_mends(path, out, [*slugs, *more])
-        verdict = inspect_table(out, (), {}).verdict
+        verdict = inspect_table(out).verdict
         return verdict, rows_of(path, table), rows_of(out, table)
 
 

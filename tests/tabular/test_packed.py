@@ -30,7 +30,7 @@ RSS_LIMIT = 300_000_000
 def judge(data: bytes, tmp_path: Path) -> Inspection:
     path = tmp_path / "in.bin"
     path.write_bytes(data)
-    found = inspect_table(path, (), {})
+    found = inspect_table(path)
     assert found.balance.balances
     assert found.size_bytes == len(data)
     return found
@@ -250,7 +250,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from rowmill.tabular.inspect import inspect_table
-found = inspect_table(Path(sys.argv[1]), (), {})
+found = inspect_table(Path(sys.argv[1]))
 # Not getrusage: across an exec its peak is that of the process that forked.
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps([[f.code for f in found.findings], int(peak) * 1024]))
@@ -275,7 +275,7 @@ def test_a_bomb_is_refused_in_the_child(tmp_path: Path) -> None:
     path = tmp_path / "bomb.bin"
     path.write_bytes(container([("a.csv", flood(b"a,b\n", b"1,2\n", 20_000_000), 1000)]))
     assert path.stat().st_size < 300_000
-    found = inspect_in_child(path, (), {}, table_out=tmp_path / "out.parquet")
+    found = inspect_in_child(path, table_out=tmp_path / "out.parquet")
     assert [f.code for f in found.findings] in (["unpacked-too-dense"], ["archive-damaged"])
     assert not (tmp_path / "out.parquet").exists()
 
@@ -292,7 +292,7 @@ def test_shared_texts_beyond_memory_lie_on_disk(tmp_path: Path, monkeypatch: pyt
     rows = "".join(f'<row r="{i + 1}"><c r="A{i + 1}" t="s"><v>{i}</v></c></row>' for i in range(300))
     path, out = tmp_path / "in.xlsx", tmp_path / "out.parquet"
     path.write_bytes(workbook(rows, texts=texts))
-    assert inspect_table(path, (), {}, table_out=out).verdict == "sound"
+    assert inspect_table(path, table_out=out).verdict == "sound"
     with duckdb.connect() as con:
         got = con.execute("SELECT c1 FROM read_parquet(?) ORDER BY row_number", [str(out)]).fetchall()
     assert [r[0] for r in got] == list(texts[1:])

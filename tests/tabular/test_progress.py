@@ -33,7 +33,7 @@ def test_progress_grows_to_the_size_of_the_file(tmp_path: Path, codec: str) -> N
 def test_the_child_passes_progress_on(tmp_path: Path) -> None:
     path, heard = tmp_path / "in.csv", []
     path.write_text(TEXT)
-    assert inspect_in_child(path, [], {}, on_progress=heard.append).verdict == "sound"
+    assert inspect_in_child(path, on_progress=heard.append).verdict == "sound"
     assert heard[-1] == path.stat().st_size
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rowmill.contracts import Column, Inspection, Problem
+from rowmill.contracts import Column, Inspection, Problem, Rules
 from rowmill.registry import get_check
 from rowmill.tabular.inspect import inspect_table
 from rowmill.tabular.rows import count_rows, iter_rows, name_columns, read_rows
@@ -19,7 +19,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Inspection]:
     lines = [f"{n},{'' if n % 7 == 0 else f'name {n}'},{n * 2},\n" for n in range(1, 50_001)]
     (folder / "in.csv").write_text("id,name,,more\n" + "".join(lines))
     column = Column("name", required=True, filled=True)
-    found = inspect_table(folder / "in.csv", [column], {"required": get_check("required")}, table_out=folder / "t")
+    found = inspect_table(
+        folder / "in.csv", Rules([column], {"required": get_check("required")}), table_out=folder / "t"
+    )
     return folder / "t", found
 
 

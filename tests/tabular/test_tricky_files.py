@@ -18,7 +18,7 @@ from rowmill.tabular.magic import look_at
 def look(tmp_path: Path, data: bytes) -> Inspection:
     path = tmp_path / "in.csv"
     path.write_bytes(data)
-    return inspect_table(path, (), {})
+    return inspect_table(path)
 
 
 def told(inspection: Inspection) -> list[tuple[str, int | None]]:

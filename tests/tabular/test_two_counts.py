@@ -20,7 +20,7 @@ ROWS = "".join(f"{i},x{i}\n" for i in range(1000))
 def look(tmp_path: Path, text: str) -> Inspection:
     path = tmp_path / "in.csv"
     path.write_text(text)
-    return inspect_table(path, (), {}, table_out=tmp_path / "out.parquet")
+    return inspect_table(path, table_out=tmp_path / "out.parquet")
 
 
 def imported(module: str) -> set[str]:

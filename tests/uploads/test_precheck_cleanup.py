@@ -15,13 +15,15 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from rowmill.jobs.arrive import precheck_due
+from rowmill.jobs.arrive import inspect_due, precheck_due
 from rowmill.models import AuditEvent, Precheck, Upload
 from rowmill.orgs import find_caller
 from rowmill.uploads import tidy
 from rowmill.uploads.inspect import inspect_upload
+from rowmill.uploads.mending import mend_upload
 from rowmill.uploads.places import folder_key, get_storage, original_key
 from rowmill.uploads.prechecks import begin_precheck, claim_due_precheck, receive_precheck
+from rowmill.uploads.purge import purge_due_uploads
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.tidy import clear_orphans, next_night, tidy_bytes
 from tests.jobs import conftest as _registers_probe  # noqa: F401
@@ -120,6 +122,19 @@ def test_a_file_that_came_for_a_job_is_not_the_prechecks_to_remove(alice) -> Non
     assert precheck_due() is True
     assert clean("--all").startswith("0 prechecks")
     assert get_storage().stat(original_key(upload)) is not None
+
+
+@pytest.mark.django_db
+def test_a_file_of_which_a_mended_copy_is_being_made_goes_when_that_is_there(alice) -> None:
+    old = make(alice, b"id,note\n0001,a\n0002;b\n0003,c\n", hours=25)
+    copy = mend_upload(alice, old.upload, ["delimiter"])
+    assert clean().startswith("0 prechecks")
+    assert is_there(old)
+    assert inspect_due() is True
+    copy.refresh_from_db()
+    assert copy.state == "READY"
+    assert purge_due_uploads() == 1
+    assert not is_there(old)
 
 
 @pytest.mark.django_db

@@ -12,6 +12,8 @@ from django.test import Client
 
 from rowmill.jobs.arrive import precheck_due
 from rowmill.models import AuditEvent, Precheck, Upload
+from rowmill.orgs import find_caller
+from rowmill.uploads.receive import abandon_upload, begin_upload
 from tests.conftest import People
 from tests.web.test_pages import HTMX, signed_in, text_of
 
@@ -107,6 +109,34 @@ def test_the_findings_are_taken_home_and_the_trail_says_so(alice) -> None:
     assert {"metadata", "integrity", "validation", "findings"} <= set(told)
     assert 'filename="table-findings.json"' in answer["Content-Disposition"]
     assert AuditEvent.objects.filter(verb="findings.download").count() == 2
+
+
+def test_who_looked_stands_in_the_trail_once_a_page_load(alice) -> None:
+    precheck = begin(alice)
+    alice.get(page_of(precheck))
+    alice.get(f"{page_of(precheck)}?poll", **HTMX)
+    event = AuditEvent.objects.get(verb="precheck.view")
+    assert (event.target_id, event.actor.email) == (str(precheck.public_id), "alice@acme.test")
+
+
+def test_the_card_of_a_file_that_was_sent_in_pieces_leads_to_its_precheck(alice, people) -> None:
+    precheck = begin(alice)
+    address = f"{DOOR}/sent/{precheck.upload.public_id}"
+    assert signed_in(people.charlie).get(address).status_code == 404
+    waiting = alice.get(address).content.decode()
+    assert f'data-open="{page_of(precheck)}"' in waiting
+    assert "every 2s" in waiting
+    assert precheck_due() is True
+    over = text_of(alice.get(address))
+    assert "Not sound" in over
+    assert "every 2s" not in alice.get(address).content.decode()
+
+
+def test_the_card_waits_while_bytes_come_in_and_knows_no_other_file(alice, people) -> None:
+    coming = begin_upload(find_caller(people.alice), "", "x.csv", {"precheck": True})
+    assert alice.get(f"{DOOR}/sent/{coming.public_id}").status_code == 202
+    abandon_upload(coming)
+    assert alice.get(f"{DOOR}/sent/{coming.public_id}").status_code == 404
 
 
 def test_another_org_finds_none_of_it(alice, people) -> None:

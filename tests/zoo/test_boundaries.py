@@ -48,7 +48,7 @@ def test_a_fault_at_the_edge_of_a_block_is_told_at_its_byte(name: str, delta: in
     shifted, line_shifted = make_file(fault, BLOCK + delta + (15 if name in WIDE else 10), name in WIDE)
     for one, own in ((data, line), (shifted, line_shifted)):
         path.write_bytes(one)
-        inspection = inspect_table(path, (), {})
+        inspection = inspect_table(path)
         found = [(f.code, f.line) for f in inspection.findings]
         assert (code, own + (name == "blank_line")) in found, found
         assert inspection.balance.balances

@@ -19,7 +19,7 @@ def told(fault: Fault, place: str, way: Way, path: Path) -> list[str]:
     text = Text(way, quoted=place == "after_quoted")
     fault.put(text, at)
     path.write_bytes(text.data())
-    inspection = inspect_table(path, (), {}, limits=Limits(threads=1))
+    inspection = inspect_table(path, limits=Limits(threads=1))
     wrong = compare(fault, fault.line(text, at), text.named, way, inspection)
     return [f"{fault.name} {place} {way}: {w}" for w in wrong]
 

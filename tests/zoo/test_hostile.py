@@ -34,7 +34,7 @@ ENDLESS = {
 def inspect_endless(name: str, size: int, path: Path) -> Inspection:
     head, piece, verdict, code = ENDLESS[name]
     path.write_bytes(head + piece * (size // len(piece)))
-    inspection = inspect_in_child(path, (), {}, memory_bytes=MEMORY, seconds=250)
+    inspection = inspect_in_child(path, memory_bytes=MEMORY, seconds=250)
     assert inspection.balance.balances
     assert (inspection.verdict, inspection.findings[0].code) == (verdict, code), inspection.findings[:3]
     return inspection
@@ -58,6 +58,6 @@ def test_one_bad_byte_at_the_end_of_a_long_file_is_told_at_its_byte(size: int, t
     row = "1234567,Zoë Ann,2020-01-01,123.45\n".encode()
     before = b"id,name,visited,amount\n" + row * (size // len(row)) + "9,Zoë".encode()
     path.write_bytes(before + b"\x81,2020-01-01,1.00\n")
-    inspection = inspect_in_child(path, (), {}, memory_bytes=MEMORY, seconds=250)
+    inspection = inspect_in_child(path, memory_bytes=MEMORY, seconds=250)
     told = [(f.code, f.line, f.byte) for f in inspection.findings]
     assert told == [("bad-encoding", size // len(row) + 2, len(before))]

@@ -32,7 +32,7 @@ def untold(first: Fault, second: Fault, at: tuple[int, int], path: Path) -> list
     first.put(text, at[0])
     lines = [text.line(at[0]), text.line(at[1] + (first.name in INSERTED))]
     path.write_bytes(text.data())
-    inspection = inspect_table(path, (), {}, limits=Limits(threads=1))
+    inspection = inspect_table(path, limits=Limits(threads=1))
     found = [(f.code, f.line) for f in inspection.findings]
     wanted = list(zip((first, second), lines, strict=True))
     if first.name == second.name == "mixed_newlines":

@@ -39,7 +39,7 @@ def test_a_sound_file_comes_out_cell_for_cell(sound: Sound, tmp_path: Path) -> N
 def test_a_sound_file_raises_no_alarm(sound: Sound, tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_bytes(sound.data)
-    inspection = inspect_table(path, (), {})
+    inspection = inspect_table(path)
     assert inspection.verdict == "sound"
     assert inspection.findings == ()
 
@@ -47,7 +47,7 @@ def test_a_sound_file_raises_no_alarm(sound: Sound, tmp_path: Path) -> None:
 def judge(faulty: Faulty, tmp_path: Path) -> Inspection:
     path = tmp_path / "in.csv"
     path.write_bytes(faulty.data)
-    return inspect_table(path, (), {})
+    return inspect_table(path)
 
 
 def assert_told(faulty: Faulty, inspection: Inspection) -> None:

@@ -1,5 +1,6 @@
-// The upload page's sender: takes files, sends them by tus through Uppy, goes on after any interruption, shows each verdict in its place.
-// The browser keeps nothing of a file, neither bytes nor names: what was begun is known to the server. Without this script the form works as it is.
+// The sender of every page that takes files: sends them by tus through Uppy, goes on after any interruption, shows each verdict in its place.
+// The form says what a page wants of it: data-kind, data-one (one file a time), data-verdict-at (whom to ask what became of a file)
+// or data-live (the part of the page that tells it), data-later (where that stands afterwards). The browser keeps nothing of a file, neither bytes nor names: what was begun is known to the server. Without this script the form works as it is.
 (function () {
   "use strict";
 
@@ -11,7 +12,7 @@
   const { readProblem, troubleInWords } = window.rowmillTrouble;
   const input = form.elements.file;
   const list = document.getElementById("file-list");
-  const OPTIONS = ["payer", "practice", "start_date", "end_date", "sheet", "confirm_duplicate"];
+  const ONE = "one" in form.dataset;
   const AT_ONCE = 3;
   // About four minutes: a router that starts anew, a server that is renewed. A success starts the count anew.
   const RETRY_DELAYS = [300, 1000, 2000, 4000, 8000, 15000, 30000, 60000, 60000, 60000];
@@ -53,7 +54,8 @@
     onShouldRetry: function (error, attempt, options, usual) {
       const card = cards.get(options.cardOf);
       const status = error.originalResponse ? error.originalResponse.getStatus() : 0;
-      if (!card || status === 507 || !usual(error)) {
+      const refused = status === 409 && error.originalRequest.getMethod() === "POST"; // it may not even begin
+      if (!card || status === 507 || refused || !usual(error)) {
         return false;
       }
       if (!status) {
@@ -90,7 +92,11 @@
 
   uppy.on("upload-success", function (file, response) {
     const card = cards.get(file.id);
-    if (card) {
+    if (card && form.dataset.live) {
+      say(card.name + ": all of it is here.");
+      putAway(card);
+      renewLive();
+    } else if (card) {
       watch(card);
     }
   });
@@ -108,7 +114,15 @@
       uppy.setFileState(file.id, { tus: { ...uppy.getFile(file.id).tus, uploadUrl: null } });
     }
     card.tellTrouble(FOR_GOOD.includes(status) ? "refused" : "failed", troubleInWords(status, problem));
+    renewLive();
   });
+
+  // Where a part of the page tells what becomes of a file, let it look.
+  function renewLive() {
+    if (form.dataset.live) {
+      window.htmx.ajax("GET", form.dataset.live, { target: "#live", swap: "outerHTML" });
+    }
+  }
 
   function idOf(url) {
     const found = (url || "").match(/[0-9a-f]{8}-[0-9a-f-]{27}/i);
@@ -127,6 +141,15 @@
 
   // Take files: what was begun before goes on, the others begin.
   function take(files) {
+    if (ONE && (files.length > 1 || (list.children.length && !allCards().every(isOver)))) {
+      const words = files.length > 1 ? "One file a time. Choose one of them." : "Another file is under way. Wait for it, or cancel it first.";
+      document.getElementById("drop-chosen").textContent = words;
+      say(words);
+      return;
+    }
+    if (ONE) {
+      allCards().filter((card) => card.state === "refused").forEach((card) => card.element.remove());
+    }
     const first = list.firstElementChild;
     files.forEach(function (file) {
       const begun = findBegun(file);
@@ -150,6 +173,11 @@
       return ["waiting", "sending", "paused", "trying", "checking"].includes(card.state);
     });
     return busy ? undefined : same.find(function (card) { return card.state === "unfinished"; }) || null;
+  }
+
+  // An unfinished one is not in the way: the same file goes on, another one takes its place.
+  function isOver(card) {
+    return ["refused", "unfinished", "done"].includes(card.state);
   }
 
   function allCards() {
@@ -198,7 +226,11 @@
         allowedMetaFields: told,
         uploadUrl: card.uploadId ? doorOf(card) : null,
         onAfterResponse: function (request, answer) {
-          card.uploadId = idOf(answer.getHeader("Location")) || card.uploadId;
+          const begun = idOf(answer.getHeader("Location"));
+          if (begun) {
+            card.uploadId = begun;
+            renewLive();
+          }
         },
       },
     });
@@ -212,11 +244,10 @@
   }
 
   function readOptions(file) {
-    const data = new FormData(form);
     const meta = { kind: form.dataset.kind, fingerprint: fingerprintOf(file) };
-    OPTIONS.forEach(function (name) {
-      if (data.get(name)) {
-        meta[name] = data.get(name);
+    new FormData(form).forEach(function (value, name) {
+      if (typeof value === "string" && value && name !== "csrfmiddlewaretoken") {
+        meta[name] = value;
       }
     });
     return meta;
@@ -268,7 +299,7 @@
       card.fileId = "";
     }
     if (card.uploadId) {
-      fetch(doorOf(card), { method: "DELETE", headers: { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken() } }).catch(quiet); // else its time ends it
+      fetch(doorOf(card), { method: "DELETE", headers: { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken() } }).catch(quiet).then(renewLive); // else its time ends it
     }
   }
 
@@ -309,7 +340,7 @@
       }
       const seconds = (performance.now() - began) / 1000;
       card.part("line").textContent =
-        card.describe("checking") + (answer ? "" : " The server does not answer; the page goes on asking.") + (seconds > 10 ? " " + secondsInWords(seconds) + " so far. You may leave this page; the verdict will stand in the history." : "");
+        card.describe("checking") + (answer ? "" : " The server does not answer; the page goes on asking.") + (seconds > 10 ? " " + secondsInWords(seconds) + " so far. You may leave this page; " + form.dataset.later + "." : "");
       await pause(wait);
     }
   }
@@ -326,10 +357,15 @@
     }
     const text = await answer.text();
     if (!text.includes("data-verdict=")) {
-      card.tellTrouble("refused", "Its verdict cannot be shown (status " + answer.status + ", id " + (answer.headers.get("X-Request-ID") || "none") + "). Look for it in the history below.");
+      card.tellTrouble("refused", "Its verdict cannot be shown (status " + answer.status + ", id " + (answer.headers.get("X-Request-ID") || "none") + "). Load this page anew and look for it in the list below.");
       return true;
     }
     card.showVerdict(text);
+    const next = card.element.querySelector("[data-open]");
+    if (next && list.children.length === 1) {
+      window.location.assign(next.dataset.open); // the one file that was sent: to where it goes on
+      return true;
+    }
     document.body.dispatchEvent(new CustomEvent("file-taken"));
     return true;
   }
@@ -363,7 +399,7 @@
     event.preventDefault();
     take(Array.from(input.files));
   });
-  input.multiple = true; // the plain form takes one
+  input.multiple = !ONE; // the plain form takes one
   input.addEventListener("change", tellChosen);
   tellChosen();
 

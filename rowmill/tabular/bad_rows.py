@@ -1,0 +1,74 @@
+"""The rows that the checks find bad, listed once while the rows are read: by number, and which conditions each meets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from rowmill.tabular import load
+from rowmill.tabular.load import Bad
+
+
+@dataclass(slots=True)
+class BadRows:
+    """Lists of bad rows in the loader's temporary tables: one for each set of conditions that was looked for at once."""
+
+    con: duckdb.DuckDBPyConnection
+    _tables: list[Sequence[Bad]] = field(default_factory=list)
+
+    def begin(self, bad: Sequence[Bad]) -> int:
+        """Begin a list for some conditions; gives its number."""
+        self._tables.append(bad)
+        number = len(self._tables) - 1
+        columns = "".join(f", h{i} BOOLEAN" for i in range(len(bad)))
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {_name(number)} (n BIGINT{columns})")
+        return number
+
+    def clear(self) -> None:
+        """Forget all lists: the rows are read anew."""
+        self._tables.clear()
+
+    def add(self, number: int, source: str, counts: Sequence[int], before: int = 0) -> None:
+        """List the bad rows of a source that `before` rows stand in front of. Cost: one reading of it, where there are any."""
+        if not any(counts):
+            return
+        bad = self._tables[number]
+        met = [f"({one.met_by('n')})" if count else "false" for one, count in zip(bad, counts, strict=True)]
+        columns = "".join(f", {condition} AS h{i}" for i, condition in enumerate(met))
+        any_of = " OR ".join(f"h{i}" for i, count in enumerate(counts) if count)
+        # A look-up goes through a join, which keeps no order: the numbers are given before.
+        rows = f"(SELECT n + {before} AS n{columns} FROM {load.number_rows(source)})"
+        self.con.execute(f"INSERT INTO {_name(number)} SELECT * FROM {rows} WHERE {any_of}")
+
+    def first(self, label: str, limit: int) -> list[int]:
+        """Give the first rows that meet a condition."""
+        for number, bad in enumerate(self._tables):
+            for i, one in enumerate(bad):
+                if one.label == label:
+                    sql = f"SELECT n FROM {_name(number)} WHERE h{i} ORDER BY n LIMIT {limit}"
+                    return [row[0] for row in self.con.execute(sql).fetchall()]
+        return []
+
+    def blocks(self, labels: Collection[str], rows: int) -> list[tuple[int, int, int]]:
+        """Give for each stretch of `rows` rows with bad ones among them: the first, the last, how many are rejected."""
+        parts = []
+        for number, bad in enumerate(self._tables):
+            told = [(i, one) for i, one in enumerate(bad) if one.label in labels]
+            if told:
+                met = " OR ".join(f"h{i}" for i, _ in told)
+                rejected = " OR ".join(f"h{i}" for i, one in told if one.rejects) or "false"
+                parts.append(f"SELECT n, {rejected} AS rejected FROM {_name(number)} WHERE {met}")
+        if not parts:
+            return []
+        sql = "SELECT min(n), max(n), count(DISTINCT n) FILTER (rejected)"
+        if len(parts) == 1:
+            sql = "SELECT min(n), max(n), count_if(rejected)"
+        sql += f" FROM ({' UNION ALL '.join(parts)}) GROUP BY (n - 1) // {rows} ORDER BY 1"
+        return self.con.execute(sql).fetchall()
+
+
+def _name(number: int) -> str:
+    """Name the table of a list."""
+    return load.quote_name(f"bad rows {number}")
