@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from rowmill.contracts import Column
 from rowmill.errors import InputError, NotFound, StateError
 from rowmill.merging.merge import hold_table_alone
 from rowmill.models import Contact
+from rowmill.models.text import storable
 from rowmill.orgs import Caller, own
 from rowmill.registry import get_check
 from rowmill.tabular.cleaning import CLEANERS, trimmed
@@ -32,6 +33,7 @@ _CLEAN = {field.name: field.clean for field in TARGET.fields}
 
 def as_cell(name: str, value: object) -> str:
     """Give a value of JSON as the cell that an import would read. Raises: InputError."""
+    _need_fields([name])
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -109,21 +111,25 @@ def write_cells(contact: Contact) -> dict[str, str]:
 
 def clean_cells(cells: Mapping[str, str]) -> dict[str, Any]:
     """Read cells as an import does. Shape: values by field, upper ends of ranges too. Raises: InputError with `fields`."""
-    unknown = set(cells) - set(_COLUMNS)
-    if unknown:
-        raise InputError("There is no such field of a contact.", code="bad_option")
+    _need_fields(cells)
     long = {
         name: "this is longer than 20,000 characters." for name, cell in cells.items() if len(cell) > MOST_CHARACTERS
     }
     if long:
         raise _refuse(long)
-    clean = {name: cell.replace("\x00", "") for name, cell in cells.items()}
+    clean = {name: storable(cell) for name, cell in cells.items()}
     if problems := _check(clean):
         raise _refuse(problems)
     wanted = [(name, _CLEAN[name], name) for name in clean]
     wanted += [(most, _CLEAN[most], name) for name, most in RANGES.items() if name in clean]
     found = _ask([(CLEANERS[slug].on(trimmed("{column}")), clean[name]) for _, slug, name in wanted])
     return {name: _as_field(name, value) for (name, _, _), value in zip(wanted, found, strict=True)}
+
+
+def _need_fields(names: Iterable[str]) -> None:
+    """Raises: InputError for a name that no field has."""
+    if set(names) - set(_COLUMNS):
+        raise InputError("There is no such field of a contact.", code="bad_option")
 
 
 def _check(cells: Mapping[str, str]) -> dict[str, str]:

@@ -62,6 +62,9 @@ def test_a_contact_is_changed_by_the_rules_of_an_import(alice, bob, ada, charlie
     assert [one["field"] for one in wrong.json()["errors"]] == ["email", "last_raised_at"]
     assert bob.patch(address, {"title": "x", "revision": 1}, format="json").status_code == 409
     assert bob.patch(address, {"password": "x"}, format="json").json()["code"] == "bad_option"
+    assert bob.patch(address, {"wrong name": []}, format="json").json()["code"] == "bad_option"
+    odd = bob.patch(address, '{"title": "a\\ud800\\u0000b"}', content_type="application/json")
+    assert (odd.status_code, "title" in odd.json()) == (200, True)
     assert bob.patch(address, ["x"], format="json").status_code == 400
     assert bob.patch(address, {"contact_id": None}, format="json").status_code == 400
     for client, status in ((ada, 403), (charlie, 404)):
