@@ -16,6 +16,7 @@ from django.core.validators import validate_email
 from django.db import models, transaction
 from django.utils import timezone
 
+from rowmill import audit
 from rowmill.errors import ConfigError, InputError, NotAllowed, NotFound, StateError
 from rowmill.models import Invitation, Membership, Org, Role, SignInLink, User
 from rowmill.storage.seal import Sealer, master_sealer, new_key
@@ -283,6 +284,25 @@ def _read_email(text: str) -> str:
     except ValidationError:
         raise InputError("This is not an e-mail address. It looks like name@example.org.", code="bad_email") from None
     return email
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+@transaction.atomic
+def set_go_ahead(caller: Caller, percent: int) -> None:
+    """Set above which share of changed rows an import waits for a word. Raises: NotAllowed, InputError bad_option."""
+    caller.need_admin()
+    if not 0 <= percent <= 100:
+        raise InputError(
+            "go_ahead_percent takes a whole number from 0 to 100.", code="bad_option", field="go_ahead_percent"
+        )
+    before = caller.org.go_ahead_percent
+    Org.objects.filter(pk=caller.org.pk).update(go_ahead_percent=percent)
+    caller.org.go_ahead_percent = percent
+    audit.record(
+        caller.org, caller.user, "org.changed", "org", caller.org.public_id, go_ahead_percent=percent, before=before
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the first admin

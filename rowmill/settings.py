@@ -105,7 +105,11 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "rowmill.web.context.frame",
             ],
-            "libraries": {"rowmill": "rowmill.web.tags", "verdict": "rowmill.web.verdict_tags"},
+            "libraries": {
+                "rowmill": "rowmill.web.tags",
+                "verdict": "rowmill.web.verdict_tags",
+                "imports": "rowmill.web.import_tags",
+            },
         },
     }
 ]

@@ -20,6 +20,7 @@ from rowmill.models import (
     ColumnMapping,
     Contact,
     FindingRecord,
+    ImportEffect,
     Invitation,
     Job,
     OldRow,
@@ -39,7 +40,18 @@ from rowmill.models import (
 from tests.conftest import People
 
 CANARY = "canary7f3a"
-HIDDEN = {ChosenColumns, Result, FindingRecord, UnknownIds, Contact, OldRow, ColumnMapping, BatchMerge, Undo}
+HIDDEN = {
+    BatchMerge,
+    ChosenColumns,
+    ColumnMapping,
+    Contact,
+    FindingRecord,
+    ImportEffect,
+    OldRow,
+    Result,
+    Undo,
+    UnknownIds,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ from django.urls.converters import IntConverter, UUIDConverter
 from rowmill.claims.intake import take_claims_file
 from rowmill.cohorts.files import keep_unknown
 from rowmill.cohorts.submissions import create_cohort, create_submission
+from rowmill.jobs.submit import take_file
 from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, Precheck, User
 from rowmill.orgs import find_caller, make_token
 from rowmill.uploads.chunks import put_chunk
@@ -75,8 +76,12 @@ FORM: dict[str, Any] = {
     "totalChunks": "1",
     "chunkIndex": "0",
     "mends": "without-broken-rows",
+    "do": "save",
+    "c1": "E-mail",
+    "go_ahead_percent": "50",
 }
 CLAIMS = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1001,Ann,Oak,1980-01-15,S1001\n"
+CONTACTS = f"email,first_name\nann@example.org,{CANARY}\n".encode()
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,9 @@ def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         org=acme, email=f"{CANARY}@acme.test", token_hash=make_token()[1], expires_at="2030-01-01T00:00:00Z"
     )
     real = take_claims_file(find_caller(alice), f"{CANARY}.csv", [CLAIMS], {}).job
+    contacts = take_file(
+        find_caller(alice), "contact_import", f"{CANARY}.csv", [CONTACTS], intent={"review": True}
+    ).upload
     jobs = [real, make_job(acme, alice, f"{CANARY}.csv", state="CANCELLED")]
     refused = make_upload(acme, alice, f"{CANARY}.csv", state="REJECTED", findings=1)
     precheck = Precheck.objects.create(org=acme, upload=refused, metadata={"file_name": f"{CANARY}.csv"})
@@ -147,7 +155,20 @@ def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     spring = create_submission(find_caller(alice), heart, f"{CANARY} spring")
     keep_unknown(refused, [{"id": CANARY, "rows": 1, "row": 1, "line": 2, "cause": "case", "known": CANARY}])
     spring.tables.update(upload=refused, state="REJECTED", code="unknown_ids", unknown_count=1, causes={"case": 1})
-    things = [*jobs, real.upload, refused, precheck, heart, empty, spring, practice, account, invitation, acme]
+    things = [
+        *jobs,
+        real.upload,
+        contacts,
+        refused,
+        precheck,
+        heart,
+        empty,
+        spring,
+        practice,
+        account,
+        invitation,
+        acme,
+    ]
     ids = [str(thing.public_id) for thing in things]
     session = open_session(
         find_caller(alice), "claim_status", f"{CANARY}.csv", door="chunks", size_bytes=5, chunk_count=1, intent=None
@@ -347,6 +368,11 @@ def test_admin_changes_things_by_the_same_calls(world: list[Address], people: Pe
         ("POST", "api/upload/complete/"),
         ("POST", "precheck-validation/upload"),
         ("POST", "uploads/<uuid:public_id>/mend"),
+        ("POST", "uploads/<uuid:public_id>/mapping"),
+        ("POST", "uploads/<uuid:public_id>/effect"),
+        ("POST", "uploads/<uuid:public_id>/import"),
+        ("POST", "api/v1/uploads/<uuid:upload_id>/effect/"),
+        ("POST", "settings/imports/"),
         ("POST", "api/v1/uploads/<uuid:upload_id>/mend/"),
         ("POST", "cohorts/"),
         ("POST", "cohorts/<uuid:public_id>/"),

@@ -43,6 +43,13 @@ class InitForm(serializers.Serializer[Any]):
         allow_blank=True,
         help_text="Of contacts that are there already: update (unless told otherwise), blanks, skip or newest.",
     )
+    review = serializers.BooleanField(
+        required=False,
+        help_text="Of contacts: wait after the check until somebody has looked at the columns and starts the import.",
+    )
+    goAhead = serializers.BooleanField(
+        required=False, help_text="Of contacts: import, however much of what is there it changes."
+    )
 
 
 class ChunkForm(serializers.Serializer[Any]):
@@ -122,7 +129,9 @@ class ProgressShape(serializers.Serializer[Any]):
     fileSize = serializers.IntegerField(allow_null=True)
     percent = serializers.FloatField()
     importStatus = serializers.CharField(
-        allow_null=True, help_text="The job's status; before there is one CHECKING, REJECTED, READY or DUPLICATE."
+        allow_null=True,
+        help_text="The job's status; before there is one CHECKING, REJECTED, READY, DUPLICATE, or REVIEW, EFFECT, GO_AHEAD: "
+        "what an import waits for.",
     )
     processedRows = serializers.IntegerField()
     totalRows = serializers.IntegerField()

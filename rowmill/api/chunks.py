@@ -32,6 +32,7 @@ from rowmill.claims.intake import read_purpose
 from rowmill.errors import Expired, InputError, NotFound, StateError
 from rowmill.jobs.arrive import await_verdict, complete_upload, is_held
 from rowmill.jobs.progress import read_progress
+from rowmill.merging.effects import awaits, is_waiting
 from rowmill.models import FindingRecord, Job, SessionDoor, SessionState, Upload, UploadSession, UploadState
 from rowmill.uploads.bucket import here_parts, open_bucket_session
 from rowmill.uploads.chunks import here_chunks, plan_chunks, put_chunk
@@ -246,7 +247,9 @@ def import_status(upload: Upload, job: Job | None) -> str | None:
         return str(job.state)
     if upload.state in (UploadState.RECEIVING, UploadState.ABORTED):
         return None
-    return "DUPLICATE" if is_held(upload) else str(upload.state)
+    if is_held(upload):
+        return "DUPLICATE"
+    return awaits(upload).upper() if is_waiting(upload) else str(upload.state)
 
 
 class UploadProgressView(OrgView):

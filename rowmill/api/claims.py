@@ -78,6 +78,7 @@ class BulkUploadView(ReceivingView):
         taken = take_claims_file(
             self.caller, file.name or "", file.chunks(), options.validated_data, idempotency_key=_read_key(request)
         )
+        assert taken.job is not None  # claims wait for nothing
         job = self.fetch_job(taken.job.public_id)
         headers = {"Location": reverse("api-job", args=[job.public_id])}
         if taken.replayed:

@@ -40,7 +40,8 @@ _STATUS: tuple[tuple[type[errors.RowmillError], int], ...] = (
 _STATUS_BY_CODE = {"too_large": 413, "unsupported_type": 415}
 _OPEN_DETAILS = {
     "upload_id", "job_id", "created_at", "field", "limit_bytes", "retry_after_seconds", "balance", "state",
-    "missing", "missing_count", "used", "limit",
+    "missing", "missing_count", "used", "limit", "updated", "percent",
+    "limit_percent",
 }  # fmt: skip
 _CODES = {
     "not_authenticated": "not_signed_in",

@@ -11,10 +11,14 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from rowmill.jobs.progress import Progress, read_many
+from rowmill.merging.effects import awaits, is_waiting
 from rowmill.models import Job as JobRow
 from rowmill.models import JobState, Practice, Upload, UploadState
+from rowmill.registry import KINDS, get_kind
 from rowmill.uploads.handouts import has_bytes
 from rowmill.uploads.mending import left_out_rows, propose_mends
+
+MERGED = ("inserted", "updated", "unchanged", "duplicates", "rejected")
 
 
 class Outcomes(serializers.Serializer[Any]):
@@ -47,6 +51,16 @@ class BalanceShape(serializers.Serializer[Any]):
     left_out = serializers.IntegerField(help_text="Rows of the original that a mended copy does not have: rejected.")
 
 
+class MergedShape(serializers.Serializer[Any]):
+    """What the rows of an import came to by now. inserted + updated + unchanged + rejected = the rows done."""
+
+    inserted = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    duplicates = serializers.IntegerField(help_text="Of the unchanged: another row of the file stood for them.")
+    rejected = serializers.IntegerField()
+
+
 @extend_schema_serializer(component_name="Progress")
 class ProgressShape(serializers.Serializer[Any]):
     """How far a job is."""
@@ -66,6 +80,7 @@ class ProgressShape(serializers.Serializer[Any]):
     )
     waiting_reason = serializers.CharField(allow_blank=True)
     balance = BalanceShape()
+    merged = MergedShape(allow_null=True, help_text="Of an import.")
 
 
 class JobLinks(serializers.Serializer[Any]):
@@ -76,6 +91,7 @@ class JobLinks(serializers.Serializer[Any]):
     results = serializers.CharField()
     retry = serializers.CharField()
     cancel = serializers.CharField()
+    undo = serializers.CharField(help_text="Of an import.")
     upload = serializers.CharField()
 
 
@@ -114,6 +130,9 @@ class UploadLinks(serializers.Serializer[Any]):
     mend = serializers.CharField()
     failed_rows = serializers.CharField()
     annotated = serializers.CharField()
+    mapping = serializers.CharField(help_text="Of contacts.")
+    effect = serializers.CharField(help_text="Of contacts.")
+    start = serializers.CharField(help_text="Of contacts: POST starts the import of a file that waits for it.")
 
 
 @extend_schema_serializer(component_name="Cause")
@@ -169,6 +188,9 @@ class UploadShape(serializers.Serializer[Any]):
     mended_from = serializers.UUIDField(allow_null=True, help_text="The upload that this one is a mended copy of.")
     mends = serializers.ListField(child=serializers.CharField(), help_text="What was mended in this copy.")
     left_out_rows = serializers.IntegerField(help_text="Rows of the parent that this copy does not have.")
+    awaits = serializers.ChoiceField(
+        ["", "review", "effect", "go_ahead"], help_text="What a sound file of contacts without a job waits for."
+    )
     created_at = serializers.DateTimeField()
     created_by = serializers.EmailField(allow_null=True)
     checked_at = serializers.DateTimeField(allow_null=True)
@@ -224,7 +246,15 @@ def describe_progress(job: JobRow, progress: Progress) -> dict[str, Any]:
         "seconds_left": list(progress.seconds_left) if progress.seconds_left is not None else None,
         "waiting_reason": progress.waiting_reason,
         "balance": _balance(progress.balance),
+        "merged": _merged(job, progress),
     }
+
+
+def _merged(job: JobRow, progress: Progress) -> dict[str, int] | None:
+    """Give what the rows of an import came to; None for a job of another kind."""
+    if job.kind not in KINDS or not get_kind(job.kind).merges:
+        return None
+    return {name: progress.merged.get(name, 0) for name in MERGED}
 
 
 def describe_jobs(jobs: Iterable[JobRow]) -> list[dict[str, Any]]:
@@ -277,6 +307,7 @@ def job_links(job: JobRow) -> dict[str, str]:
         "results": "job-results",
         "retry": "job-retry",
         "cancel": "job-cancel",
+        "undo": "job-undo",
     }
     links = {word: reverse(f"api-{name}", args=[job.public_id]) for word, name in names.items()}
     return {**links, "upload": reverse("api-upload", args=[job.upload.public_id])}
@@ -305,6 +336,7 @@ def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
         "mended_from": str(upload.parent.public_id) if upload.parent else None,
         "mends": upload.mends,
         "left_out_rows": left_out_rows(upload),
+        "awaits": awaits(upload) if is_waiting(upload) else "",
         "created_at": upload.created_at,
         "created_by": upload.created_by.email if upload.created_by else None,
         "checked_at": upload.checked_at,
@@ -317,6 +349,9 @@ def describe_upload(upload: Upload, findings: int) -> dict[str, Any]:
             "mend": reverse("api-upload-mend", args=[upload.public_id]),
             "failed_rows": reverse("api-upload-failed-rows", args=[upload.public_id]),
             "annotated": reverse("api-upload-annotated", args=[upload.public_id]),
+            "mapping": reverse("api-upload-mapping", args=[upload.public_id]),
+            "effect": reverse("api-upload-effect", args=[upload.public_id]),
+            "start": reverse("api-upload-import", args=[upload.public_id]),
         },
     }
 

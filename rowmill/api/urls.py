@@ -11,8 +11,11 @@ from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, Up
 from rowmill.api.claims import BulkUploadView
 from rowmill.api.contacts import ContactExportView, ContactSearchView, ContactsView, ContactView
 from rowmill.api.docs import DocsView, SchemaView
+from rowmill.api.effects import EffectView, ImportView, UndoView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
+from rowmill.api.mapping import MappingView
 from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
+from rowmill.api.org import OrgSettingsView
 from rowmill.api.results import ResultsView
 from rowmill.api.sign import SignView
 from rowmill.api.submissions import CohortSubmissionsView, CohortsView, SubmissionView
@@ -30,6 +33,8 @@ _V1: list[URLPattern | URLResolver] = [
     path("claims/csv-jobs/<uuid:job_id>/results/", ResultsView.as_view(), name="api-job-results"),
     path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
     path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
+    path("jobs/<uuid:job_id>/undo/", UndoView.as_view(), name="api-job-undo"),
+    path("org/", OrgSettingsView.as_view(), name="api-org"),
     path("contacts/", ContactsView.as_view(), name="api-contacts"),
     path("contacts/search/", ContactSearchView.as_view(), name="api-contacts-search"),
     path("contacts/export/", ContactExportView.as_view(), name="api-contacts-export"),
@@ -41,6 +46,9 @@ _V1: list[URLPattern | URLResolver] = [
     path("uploads/tus/<uuid:upload_id>/", TusUploadView.as_view(), name="api-tus-upload"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
+    path("uploads/<uuid:upload_id>/mapping/", MappingView.as_view(), name="api-upload-mapping"),
+    path("uploads/<uuid:upload_id>/effect/", EffectView.as_view(), name="api-upload-effect"),
+    path("uploads/<uuid:upload_id>/import/", ImportView.as_view(), name="api-upload-import"),
     path("uploads/<uuid:upload_id>/mend/", MendView.as_view(), name="api-upload-mend"),
     path("uploads/<uuid:upload_id>/failed-rows.csv", FailedRowsView.as_view(), name="api-upload-failed-rows"),
     path("uploads/<uuid:upload_id>/annotated.xlsx", AnnotatedView.as_view(), name="api-upload-annotated"),

@@ -57,7 +57,7 @@ def read_intent(caller: Caller, kind: str, form: Mapping[str, Any]) -> dict[str,
             "Files of this kind are sent to a table of a submission: POST /submissions/{id}/upload.", code="bad_option"
         )
     if registry.get_kind(kind).merges:
-        return {"duplicates": _policy(form), **_sheet(form)}
+        return {"duplicates": _policy(form), **_sheet(form), **_words(form)}
     return read_options(caller, form) if kind.startswith("claim_") else _sheet(form)
 
 
@@ -67,6 +67,12 @@ def _policy(form: Mapping[str, Any]) -> str:
     if policy not in POLICIES:
         raise InputError(f"duplicates takes {', '.join(POLICIES)}.", code="bad_option")
     return policy
+
+
+def _words(form: Mapping[str, Any]) -> dict[str, bool]:
+    """Read what is said about the start: after a look by the sender, or whatever it changes of what is there."""
+    words = {"review": form.get("review"), "go_ahead": form.get("goAhead") or form.get("go_ahead")}
+    return {name: True for name, said in words.items() if str(said or "").lower() in YES}
 
 
 def read_purpose(caller: Caller, form: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

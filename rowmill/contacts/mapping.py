@@ -14,6 +14,8 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.contracts import Column
 from rowmill.errors import InputError, StateError
+from rowmill.jobs.imports import need_key
+from rowmill.merging.effects import forget_effects
 from rowmill.models import ColumnMapping, Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
@@ -26,6 +28,8 @@ from rowmill.uploads.remembered import find_remembered, hash_header
 How = Literal["name", "alias", "likeness", "remembered", "hand", ""]
 LIKE_ENOUGH = 0.82
 _SAMPLES = 3
+MOST_COUNTED = 100_000
+STRETCHES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,16 @@ def current_mapping(upload: Upload) -> list[Match]:
     by_place = {match.place: match for match in matches}
     how: How = "remembered" if find_remembered(upload, upload.header) is not None else "hand"
     told = _with(matches, upload.mapping, _ignored(upload), how)
-    return [by_place[m.place] if (m.field and by_place[m.place].field == m.field) else m for m in told]
+    # What is only alike was set by somebody: by itself it is never in force.
+    plain = {place: match for place, match in by_place.items() if match.how in ("name", "alias")}
+    return [plain[m.place] if m.place in plain and plain[m.place].field == m.field else m for m in told]
+
+
+def propose_mapping(upload: Upload) -> list[Match]:
+    """Give the mapping to show: the one in force and, while nobody has set any, also what is alike. Not saved."""
+    found_it = dict(upload.mapping) == dict(upload.inspection.get("mapping") or {})
+    nobody = found_it and not _ignored(upload) and find_remembered(upload, upload.header) is None
+    return suggest_mapping(upload) if nobody else current_mapping(upload)
 
 
 def _with(matches: Sequence[Match], mapping: Mapping[str, int], ignored: Collection[int], how: How) -> list[Match]:
@@ -124,6 +137,7 @@ def save_mapping(
     Raises: NotAllowed; StateError once a job uses the upload; InputError bad_mapping.
     """
     caller.need_write()
+    ignored = sorted(set(ignored) - set(mapping.values()))
     _check(upload, mapping, ignored)
     with transaction.atomic():
         held = Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)
@@ -132,6 +146,7 @@ def save_mapping(
         held.mapping = dict(mapping)
         held.intent = {**(held.intent or {}), "ignored": sorted(ignored)} if held.intent is not None else None
         held.save(update_fields=["mapping", "intent"])
+        forget_effects(held)
         if remember:
             ColumnMapping.objects.update_or_create(
                 org=caller.org,
@@ -151,7 +166,8 @@ def save_mapping(
 
 def _check(upload: Upload, mapping: Mapping[str, int], ignored: Collection[int]) -> None:
     """Raises: InputError."""
-    names = {column.name for column in get_kind(upload.kind).columns}
+    kind = get_kind(upload.kind)
+    names = {column.name for column in kind.columns}
     places = range(1, len(upload.header) + 1)
     if unknown := set(mapping) - names:
         raise InputError(f"There is no field called {sorted(unknown)[0][:60]!r}.", code="bad_mapping")
@@ -161,6 +177,7 @@ def _check(upload: Upload, mapping: Mapping[str, int], ignored: Collection[int])
         )
     if any(place not in places for place in (*mapping.values(), *ignored)):
         raise InputError(f"A column is a number from 1 to {len(places)}.", code="bad_mapping")
+    need_key(kind, mapping)
 
 
 def _ignored(upload: Upload) -> frozenset[int]:
@@ -172,17 +189,32 @@ def _ignored(upload: Upload) -> frozenset[int]:
 
 
 def with_samples(upload: Upload, matches: Sequence[Match]) -> list[Match]:
-    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file."""
+    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file.
+
+    Cost: reads the whole copy of up to MOST_COUNTED rows; of a larger one the share is that of stretches spread over it.
+    """
     with hold_table(upload) as path:
         source = f"read_parquet({quote_text(str(path))})"
         con = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
         try:
             counts = ", ".join(f"count_if(trim(c{m.place}) <> '')" for m in matches)
-            rows, *filled = con.execute(f"SELECT count(*), {counts} FROM {source}").fetchall()[0]
+            rows, *filled = con.execute(
+                f"SELECT count(*), {counts} FROM {_spread(source, upload.row_count)}"
+            ).fetchall()[0]
             first = con.execute(f"SELECT * FROM {source} WHERE row_number <= 200 ORDER BY row_number").fetchall()
         finally:
             con.close()
     return [_sampled(match, count / rows if rows else 0.0, first) for match, count in zip(matches, filled, strict=True)]
+
+
+def _spread(source: str, rows: int) -> str:
+    """Give what the shares are counted over: everything, or stretches of it, of which the copy is read nowhere else."""
+    if rows <= MOST_COUNTED:
+        return source
+    starts = [1 + rows * n // STRETCHES for n in range(STRETCHES)]
+    length = MOST_COUNTED // STRETCHES
+    parts = [f"SELECT * FROM {source} WHERE row_number BETWEEN {a} AND {a + length - 1}" for a in starts]
+    return f"({' UNION ALL '.join(parts)})"
 
 
 def _sampled(match: Match, filled: float, rows: Sequence[tuple[Any, ...]]) -> Match:

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from rowmill.contracts import Kind
 from rowmill.errors import InputError, LostLease, ObjectChanged, RowmillError, StateError, StorageFault
-from rowmill.jobs.submit import find_twin, need_new_bytes, submit_unanswered
-from rowmill.models import Job, Precheck, SessionState, Upload, UploadSession, UploadState
+from rowmill.jobs.submit import find_twin, hold_back, need_new_bytes, submit_unanswered
+from rowmill.merging.effects import claim_due_effect, is_waiting, put_effect_off, run_effect
+from rowmill.models import ImportEffect, Job, Precheck, SessionState, Upload, UploadSession, UploadState
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
 from rowmill.uploads import completing
@@ -27,10 +28,13 @@ MOST_INSPECTIONS = 2  # of one process at once: each is a child with a memory li
 MOST_PRECHECKS = 1  # beside them: one may take minutes, and nobody's verdict shall wait for it
 AWAY_SECONDS = 10
 LOOK_SECONDS = 0.1
+MOST_EFFECTS = 1
+_working_out = threading.BoundedSemaphore(MOST_EFFECTS)
 _inspecting = threading.BoundedSemaphore(MOST_INSPECTIONS)
 _prechecking = threading.BoundedSemaphore(MOST_PRECHECKS)
 _held: dict[int, Upload] = {}
 _held_prechecks: dict[int, Precheck] = {}
+_held_effects: dict[int, ImportEffect] = {}
 
 
 def inspect_due() -> bool:
@@ -70,12 +74,37 @@ def precheck_due() -> bool:
         _prechecking.release()
 
 
+def effect_due() -> bool:
+    """Work out one effect that waits for it, and start the import where it has no more to wait for.
+
+    Gives False where none is due, or enough are at it.
+    """
+    if not _working_out.acquire(blocking=False):
+        return False
+    try:
+        effect = claim_due_effect()
+        if effect is None:
+            return False
+        _held_effects[effect.pk] = effect
+        try:
+            with suppress(LostLease):
+                run_effect(effect)
+                submit_intended(effect.upload)
+        finally:
+            del _held_effects[effect.pk]
+        return True
+    finally:
+        _working_out.release()
+
+
 def give_back_inspections() -> None:
     """Let others go on with what this process, which ends, has not done with. What it may still write is refused then."""
     for upload in list(_held.values()):
         _put_off(upload, -1)  # due at once
     for precheck in list(_held_prechecks.values()):
         put_off(precheck)
+    for effect in list(_held_effects.values()):
+        put_effect_off(effect)
 
 
 def judge_claimed(upload: Upload) -> None:
@@ -121,6 +150,8 @@ def submit_intended(upload: Upload) -> Job | None:
     if not _is_meant(upload) and find_twin(upload, upload.sha256) is not None:
         held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purge_after=None)
         held.update(purge_after=timezone.now() + REFUSED_KEPT)
+        return None
+    if hold_back(upload):
         return None
     with suppress(StateError):
         return submit_unanswered(upload)
@@ -185,8 +216,11 @@ def start_held(caller: Caller, upload: Upload) -> Job | None:
     held = Upload.objects.filter(pk=upload.pk, state=UploadState.READY, jobs=None, purged_at=None)
     if not held.update(purge_after=None) or upload.intent is None:
         return None
+    upload = Upload.objects.select_related("org", "created_by").get(pk=upload.pk)
+    if hold_back(upload):
+        return None
     with suppress(StateError):
-        return submit_unanswered(Upload.objects.select_related("org", "created_by").get(pk=upload.pk))
+        return submit_unanswered(upload)
     return None
 
 
@@ -206,7 +240,7 @@ def await_verdict(upload: Upload, seconds: float) -> Upload:
     while True:
         upload = Upload.objects.select_related("created_by", "org").get(pk=upload.pk)
         settled = upload.state not in (UploadState.CHECKING, UploadState.READY)
-        jobless = upload.intent is None or is_for_precheck(upload.intent)
+        jobless = upload.intent is None or is_for_precheck(upload.intent) or is_waiting(upload)
         if settled or (jobless and upload.state == UploadState.READY) or upload.jobs.exists():
             return upload
         if upload.state == UploadState.READY and upload.purge_after is not None:

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections
 
 from rowmill.doorbell import INTERACTIVE, LANES, heard, ring_here, wait_for_ring
 from rowmill.errors import ConfigError, LostLease
-from rowmill.jobs.arrive import give_back_inspections, inspect_due, precheck_due
+from rowmill.jobs.arrive import effect_due, give_back_inspections, inspect_due, precheck_due
 from rowmill.jobs.claim import claim_batch, release_batch
 from rowmill.jobs.hold import free_connection
 from rowmill.jobs.run import run_batch
@@ -156,13 +156,19 @@ class Runner:
         connections.close_all()
 
     def _run_one(self, lanes: tuple[str, ...]) -> bool:
-        """Inspect or precheck one upload, or run one batch. Gives False where none is due or the disk is too full to go on."""
+        """Inspect or precheck one upload, work out one effect, or run one batch.
+
+        Gives False where none is due or the disk is too full to go on.
+        """
         if not has_room():
             return False
         if INTERACTIVE in lanes and inspect_due():  # somebody waits for the verdict
             return True
-        if (INTERACTIVE in lanes or INTERACTIVE not in self.lanes) and precheck_due():
-            return True
+        if INTERACTIVE in lanes or INTERACTIVE not in self.lanes:
+            if effect_due():
+                return True
+            if precheck_due():
+                return True
         batch = claim_batch(self.owner, lanes)
         if batch is None:
             return False

@@ -21,6 +21,7 @@ from rowmill.errors import DuplicateFile, KeyReused, StateError, TableError
 from rowmill.faults import fault_point
 from rowmill.jobs.hold import hold_upload
 from rowmill.jobs.turns import lane_for
+from rowmill.merging.effects import awaits, policy_of, request_effect
 from rowmill.models import Batch, FindingRecord, IdempotencyKey, Job, Upload, UploadState, User
 from rowmill.models.text import storable
 from rowmill.orgs import Caller, hold_org
@@ -34,9 +35,12 @@ LOOKED_UP = frozenset({"in_flight"})  # options that are ours and not the sender
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a whole POST gave: the job, its upload, and whether an Idempotency-Key found them made before."""
+    """What a whole POST gave: the job, its upload, and whether an Idempotency-Key found them made before.
 
-    job: Job
+    There is no job while the file waits for its effect or for a person (merging.effects.awaits).
+    """
+
+    job: Job | None
     upload: Upload
     replayed: bool
 
@@ -45,7 +49,7 @@ def submit_job(upload: Upload, user: User | None, options: Mapping[str, Any]) ->
     """Make the job and its batches, and ring. Raises: StateError unless the upload is READY."""
     ring_id = new_ring_id()
     with transaction.atomic():
-        job = _make_job(upload, user, options, ring_id)
+        job = make_job(upload, user, options, ring_id)
     fault_point("submitted")
     ring(job.lane, ring_id)
     return job
@@ -63,7 +67,7 @@ def submit_unanswered(upload: Upload) -> Job | None:
         hold_upload(upload.pk)
         if Job.objects.filter(upload=upload).exists():
             return None
-        job = _make_job(upload, upload.created_by, intent, ring_id)
+        job = make_job(upload, upload.created_by, intent, ring_id)
         held = IdempotencyKey.objects.filter(org_id=upload.org_id, user=upload.created_by, job=None)
         key = held.filter(request_hash=hash_request(upload.sha256, upload.kind, intent)).order_by("id").first()
         if key is not None:
@@ -80,8 +84,16 @@ def hash_request(sha256: str, kind: str, intent: Mapping[str, Any]) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring_id: Any) -> Job:
-    """Write the job with all its batches; call it inside a transaction."""
+def hold_back(upload: Upload) -> bool:
+    """Tell whether a READY upload waits before its job; have its effect worked out where that is what it waits for."""
+    awaited = awaits(upload)
+    if awaited == "effect":
+        request_effect(upload, policy_of(upload), upload.created_by)
+    return awaited != ""
+
+
+def make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring_id: Any) -> Job:
+    """Write the job with all its batches; call it inside a transaction. Raises: StateError unless the upload is READY."""
     held = hold_upload(upload.pk)
     if held.state != UploadState.READY or held.purged_at is not None or held.purge_after is not None:
         raise StateError("This file is not ready to be worked on.")
@@ -170,11 +182,13 @@ def take_file(
         raise
 
 
-def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | None, confirmed: bool) -> Job:
-    """Judge the file; when sound, make the job together with the key's note of it."""
+def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | None, confirmed: bool) -> Job | None:
+    """Judge the file; when sound, make the job together with the key's note of it, unless it waits for something."""
     upload = inspect_upload(upload)
     if upload.state != UploadState.READY:
         raise refusal(upload)
+    if hold_back(upload):
+        return None
     ring_id = new_ring_id()
     with transaction.atomic():
         hold_upload(upload.pk)
@@ -184,7 +198,7 @@ def _inspect_and_submit(caller: Caller, upload: Upload, key: IdempotencyKey | No
         if not confirmed:
             hold_org(caller.org)  # of the same file sent twice at once, the second sees the first
             need_new_bytes(upload, upload.sha256)
-        job = _make_job(upload, caller.user, upload.intent or {}, ring_id)
+        job = make_job(upload, caller.user, upload.intent or {}, ring_id)
         if key is not None:
             IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
     fault_point("submitted")

@@ -13,6 +13,7 @@ from rowmill.doorbell import INTERACTIVE, LANES, ring
 from rowmill.faults import fault_point
 from rowmill.jobs.arrive import continue_completing, judge_claimed, submit_intended
 from rowmill.jobs.settle import close_waiting, settle_job
+from rowmill.merging.effects import due_effects, take_back_effects
 from rowmill.merging.undo import drop_old_rows
 from rowmill.models import (
     LIVE_STATES,
@@ -58,7 +59,7 @@ def sweep(*, large_too: bool = True) -> None:
     tidy_bytes()
     prune_workers()
     drop_old_rows()
-    if due_prechecks().exists():
+    if due_prechecks().exists() or due_effects().exists():
         ring(INTERACTIVE)
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
@@ -113,7 +114,7 @@ def finish_dead_uploads(*, all_of_them: bool = False, large_too: bool = True) ->
         if (claimed := claim_upload(upload_id)) is not None:
             judge_claimed(claimed)
     unanswered = Upload.objects.filter(state=UploadState.READY, jobs=None, purged_at=None, purge_after=None)
-    for upload in unanswered.exclude(intent=None):
+    for upload in unanswered.exclude(intent=None).exclude(intent__has_key="review").select_related("org"):
         if all_of_them or (upload.checked_at and upload.checked_at < timezone.now() - UNANSWERED):
             submit_intended(upload)
     if not large_too and due.exists():
@@ -131,6 +132,7 @@ def recover_after_start(*, large_too: bool = True) -> None:
         storage.clear_incoming()
     take_back_leases(all_of_them=True)
     take_back_prechecks()
+    take_back_effects()
     close_cancelled_batches()
     settle_jobs()
     UploadSession.objects.exclude(lease_until=None).update(lease_until=None)

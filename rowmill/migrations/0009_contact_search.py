@@ -35,7 +35,7 @@ def drop_search_index(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rowmill', '0007_contacts'),
+        ('rowmill', '0008_effects'),
     ]
 
     operations = [

@@ -4,7 +4,15 @@ from rowmill.models.cohorts import WORKING_STATES, Cohort, Submission, Submissio
 from rowmill.models.contacts import ChosenColumns, Contact
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
-from rowmill.models.merges import BatchMerge, ColumnMapping, Merged, OldRow, Undo
+from rowmill.models.merges import (
+    BatchMerge,
+    ColumnMapping,
+    EffectState,
+    ImportEffect,
+    Merged,
+    OldRow,
+    Undo,
+)
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
 from rowmill.models.precheck import Precheck, PrecheckStatus
 from rowmill.models.sessions import PartPlace, SessionDoor, SessionState, UploadPart, UploadSession
@@ -37,8 +45,10 @@ __all__ = [
     "Cohort",
     "ColumnMapping",
     "Contact",
+    "EffectState",
     "FindingRecord",
     "IdempotencyKey",
+    "ImportEffect",
     "Invitation",
     "Job",
     "JobState",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from rowmill.models.intake import Upload
 from rowmill.models.people import Org, User
 from rowmill.models.work import Batch, Job
 
@@ -119,3 +120,51 @@ class ColumnMapping(models.Model):
 
     def __str__(self) -> str:
         return f"mapping {self.pk} of org {self.org_id}"
+
+
+class EffectState(models.TextChoices):
+    """WAITING > RUNNING > DONE | FAILED; asked for anew: DONE | FAILED > WAITING."""
+
+    WAITING = "WAITING", "Waiting"
+    RUNNING = "RUNNING", "Running"
+    DONE = "DONE", "Done"
+    FAILED = "FAILED", "Failed"
+
+
+class ImportEffect(models.Model):
+    """What an import of an upload would do under one policy, worked out before it does it.
+
+    Units: rows; they mean what those of merging.preview.Effect mean. `rows_done` is how far it is. `causes` are sentences
+    of checks with how many rows each rejects, [[sentence, rows]]. `examples` has cells, so it is sealed with the org's key;
+    it goes with the upload's bytes. While WAITING or RUNNING, a lease and `claims` (the fence) say who works it out.
+    """
+
+    org = models.ForeignKey(Org, on_delete=models.CASCADE)
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="effects")
+    policy = models.CharField(max_length=20)
+    state = models.CharField(max_length=10, choices=EffectState, default=EffectState.WAITING)
+    rows_done = models.BigIntegerField(default=0)
+    inserted = models.BigIntegerField(default=0)
+    updated = models.BigIntegerField(default=0)
+    unchanged = models.BigIntegerField(default=0)
+    duplicates = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    conflicts = models.BigIntegerField(default=0)
+    causes = models.JSONField(default=list)
+    examples = models.BinaryField(default=bytes)
+    error = models.CharField(max_length=300, blank=True)
+    claims = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
+    asked_at = models.DateTimeField(default=timezone.now)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["upload", "policy"], name="import_effect_once"),
+            models.CheckConstraint(condition=models.Q(state__in=EffectState.values), name="import_effect_state_known"),
+        )
+        indexes = (models.Index(fields=["state", "lease_until"], name="import_effect_due"),)
+
+    def __str__(self) -> str:
+        return f"effect {self.pk} of upload {self.upload_id}"

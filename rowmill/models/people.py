@@ -11,12 +11,16 @@ from django.utils import timezone
 
 
 class Org(models.Model):
-    """The wall: every row of every table belongs to one. `wrapped_key` is its data key under the installation's key."""
+    """The wall: every row of every table belongs to one. `wrapped_key` is its data key under the installation's key.
+
+    `go_ahead_percent`: an import that would change a larger share of its rows' counterparts waits for somebody's word.
+    """
 
     public_id = models.UUIDField(default=uuid4, unique=True, editable=False)
     name = models.CharField(max_length=200)
     wrapped_key = models.BinaryField(editable=False)
     iso_dates = models.BooleanField(default=False, help_text="Results files carry 2026-11-22 instead of 11/22/2026.")
+    go_ahead_percent = models.PositiveSmallIntegerField(default=20)
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:

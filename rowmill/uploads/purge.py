@@ -10,7 +10,7 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.errors import StorageFault
 from rowmill.faults import fault_point
-from rowmill.models import Job, UnknownIds, Upload, UploadState, User
+from rowmill.models import ImportEffect, Job, UnknownIds, Upload, UploadState, User
 from rowmill.uploads.places import get_storage, remove_bytes
 
 log = structlog.get_logger("rowmill.uploads")
@@ -56,6 +56,7 @@ def _purge(upload: Upload, actor: User | None) -> bool:
         changed = kept.update(purged_at=timezone.now(), purge_after=None)
         if changed:
             UnknownIds.objects.filter(upload=upload).delete()
+            ImportEffect.objects.filter(upload=upload).update(examples=b"")
             audit.record(upload.org, actor, "upload.purge", "upload", upload.public_id)
     return bool(changed)
 

@@ -25,7 +25,7 @@ def find_remembered(upload: Upload, header: Sequence[str]) -> ColumnMapping | No
 
 def mapped_as_before(upload: Upload, header: Sequence[str], mapping: Mapping[str, int]) -> dict[str, Any]:
     """Give the upload's mapping, and its intent with what is not imported. Only for bulk kinds, which check anew."""
-    kept = find_remembered(upload, header) if get_kind(upload.kind).merges else None
+    kept = find_remembered(upload, header) if upload.kind and get_kind(upload.kind).merges else None
     if kept is None:
         return {"mapping": dict(mapping)}
     changed: dict[str, Any] = {"mapping": dict(kept.mapping)}

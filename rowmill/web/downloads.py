@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from rowmill import audit
 from rowmill.claims.sample import make_claims
+from rowmill.contacts.sample import make_contacts
 from rowmill.errors import InputError
 from rowmill.jobs.progress import list_account
 from rowmill.jobs.results import OUTCOME_WORDS, iter_results
@@ -89,15 +90,23 @@ def named(response: R, name: str) -> R:
 @member_view
 def template_file(request: MemberRequest) -> HttpResponse:
     """Hand out an empty file with the header that the kind reads."""
+    slug, word = _read_kind(request)
     out = io.StringIO(newline="")
-    csv.writer(out).writerow(column.name for column in get_kind("claim_status").columns)
-    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-template.csv")
+    csv.writer(out).writerow(column.name for column in get_kind(slug).columns)
+    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), f"{word}-template.csv")
 
 
 @require_GET
 @member_view
 def sample_file(request: MemberRequest) -> HttpResponse:
-    """Hand out a file of invented claims: the same bytes every time."""
+    """Hand out a file of invented claims or contacts: the same bytes every time."""
+    slug, word = _read_kind(request)
     out = io.BytesIO()
-    make_claims(SAMPLE_ROWS, SAMPLE_SEED, out)
-    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), "claims-sample.csv")
+    (make_contacts if slug == "contact_import" else make_claims)(SAMPLE_ROWS, SAMPLE_SEED, out)
+    return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), f"{word}-sample.csv")
+
+
+def _read_kind(request: MemberRequest) -> tuple[str, str]:
+    """Give the kind that is asked for, and what its files are called."""
+    contacts = request.GET.get("kind") == "contact_import"
+    return ("contact_import", "contacts") if contacts else ("claim_status", "claims")

@@ -10,6 +10,7 @@ from django.db.models import Prefetch, Q, QuerySet
 
 from rowmill import registry
 from rowmill.jobs.progress import Progress, read_many, read_progress
+from rowmill.merging.effects import awaits
 from rowmill.models import FINAL_STATES, Job, JobState, Upload, UploadState
 from rowmill.orgs import Caller, own
 from rowmill.registry import get_kind
@@ -33,7 +34,9 @@ class Entry:
         """Tell whether it still changes."""
         if self.job is None:
             wanted = self.upload.intent is not None and not is_for_precheck(self.upload.intent)
-            coming = self.upload.state == UploadState.READY and wanted and not self.held
+            coming = (
+                self.upload.state == UploadState.READY and wanted and not self.held and self.awaits in ("", "effect")
+            )
             return coming or self.upload.state in (UploadState.RECEIVING, UploadState.CHECKING)
         return self.job.state not in FINAL_STATES
 
@@ -42,6 +45,12 @@ class Entry:
         """Tell whether it waits for a word, since the same bytes made a job before."""
         waits = self.job is None and self.upload.state == UploadState.READY and self.upload.purge_after is not None
         return waits and not is_for_precheck(self.upload.intent)
+
+    @property
+    def awaits(self) -> str:
+        """Say what a sound file without a job waits for: review, effect, go_ahead."""
+        waits = self.job is None and self.upload.state == UploadState.READY and not self.held
+        return awaits(self.upload) if waits else ""
 
     @property
     def row_id(self) -> str:
@@ -116,7 +125,7 @@ def _find(caller: Caller, state: str, search: str) -> QuerySet[Upload]:
     return (
         uploads.distinct()
         .order_by("-id")
-        .select_related("created_by")
+        .select_related("created_by", "org")
         .prefetch_related(Prefetch("jobs", queryset=jobs))
     )
 

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import audit
 from rowmill.errors import StorageFault
-from rowmill.jobs.progress import read_progress
+from rowmill.jobs.progress import Progress, read_progress
 from rowmill.jobs.results import ResultLine, ResultPage, activity, causes, page_results
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
-from rowmill.models import FINAL_STATES, Job
+from rowmill.merging.undo import UNDO_DAYS, may_undo
+from rowmill.models import FINAL_STATES, Job, Undo
 from rowmill.orgs import fetch, own
 from rowmill.registry import get_kind
 from rowmill.web.frame import MemberRequest, member_view
@@ -27,6 +28,7 @@ from rowmill.web.tags import OUTCOME_WORDS, plural
 TABS = {"results": ("Results", "table"), "causes": ("Causes", "chart-bar"), "activity": ("Activity", "activity")}
 PAGE_ROWS = 50
 # Of a kind's results, these say again what the outcome and its reason say already.
+MERGED_WORDS = ("inserted", "updated", "unchanged", "rejected")
 TOLD_ELSEWHERE = frozenset({"row", "success", "error", "attempts"})
 
 
@@ -72,13 +74,24 @@ def live_context(job: Job) -> dict[str, Any]:
     """Give what the live part of a job shows. Cost: one grouped query."""
     progress = read_progress(job)
     outcomes: dict[str, int] = dict(progress.outcomes)
+    merges = get_kind(job.kind).merges
     return {
         "job": job,
         "progress": progress,
-        "segments": _segments(outcomes, progress.total_rows),
+        "merged": _merged(progress) if merges else None,
+        "undo": Undo.objects.select_related("undone_by").filter(job=job).first() if merges else None,
+        "may_undo": merges and may_undo(job) and bool(progress.merged),
+        "undo_days": UNDO_DAYS,
+        "segments": _segments(_merged(progress) if merges else outcomes, progress.total_rows),
         "undone": outcomes["failed"] + outcomes["unprocessed"],
         "last_word": "not processed" if progress.final else "to do",
     }
+
+
+def _merged(progress: Progress) -> dict[str, int]:
+    """Give what a bulk kind's rows came to, in the order of the page; to do is what no batch has merged yet."""
+    counts = {word: progress.merged.get(word, 0) for word in MERGED_WORDS}
+    return {**counts, "unprocessed": progress.outcomes["unprocessed"] + progress.outcomes["failed"]}
 
 
 def _segments(outcomes: dict[str, int], total: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-from rowmill.web import people_entry, people_pages, settings_payers, settings_practices
+from rowmill.web import people_entry, people_pages, settings_imports, settings_payers, settings_practices
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("invitation/<str:token>/", people_entry.invitation, name="invitation"),
@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/people/<int:membership_id>/remove/", people_pages.remove_person, name="remove-person"),
     path("settings/invitations/<uuid:public_id>/resend/", people_pages.resend_invitation, name="resend-invitation"),
     path("settings/invitations/<uuid:public_id>/revoke/", people_pages.revoke_invitation, name="revoke-invitation"),
+    path("settings/imports/", settings_imports.import_settings, name="import-settings"),
     path("settings/practices/", settings_practices.practice_list, name="practices"),
     path("settings/practices/new/", settings_practices.add_practice, name="add-practice"),
     path("settings/practices/<uuid:public_id>/", settings_practices.edit_practice, name="practice"),

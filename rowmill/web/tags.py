@@ -31,6 +31,7 @@ OUTCOME_WORDS = {
     "failed": "failed",
     "unprocessed": "not processed",
 }
+MERGE_WORDS = {"inserted": "new", "updated": "changed", "unchanged": "unchanged"}
 OUTCOME_ICONS = {
     "ok": ("check", "green"),
     "not_found": ("search", "orange"),
@@ -58,6 +59,8 @@ EVENT_WORDS = {
     "job.cancelled": "stopped: the job is cancelled",
     "job.failed": "gave up on a part of the job",
     "job.delete": "deleted the file and its results",
+    "job.undo": "took the import back",
+    "import.go_ahead": "gave the go-ahead for what it changes",
     "results.view": "looked at the results",
     "results.download": "downloaded the results",
     "unknown_ids.view": "looked at the unknown IDs",
@@ -106,7 +109,7 @@ def number(value: Any) -> str:
 @register.filter
 def outcome_word(outcome: str) -> str:
     """Say an outcome in words: not_found -> not found."""
-    return OUTCOME_WORDS.get(outcome, outcome)
+    return OUTCOME_WORDS.get(outcome) or MERGE_WORDS.get(outcome, outcome)
 
 
 @register.filter
@@ -158,6 +161,13 @@ def place(finding: Any) -> str:
         words.append(f"column {finding.column_name}")
     text = ", ".join(words) or "the whole file"
     return text[0].upper() + text[1:]
+
+
+@register.filter
+def per_second(per_minute: float) -> str:
+    """Say a pace in rows per second: 12,400, below ten with a decimal."""
+    pace = per_minute / 60
+    return f"{pace:,.0f}" if pace >= 10 else f"{pace:.1f}"
 
 
 @register.filter

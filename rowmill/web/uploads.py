@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import registry
-from rowmill.claims.intake import DEFAULT_PAYER, take_claims_file
+from rowmill.claims.intake import DEFAULT_PAYER, YES, read_intent, take_claims_file
 from rowmill.errors import (
     DuplicateFile,
     InputError,
@@ -25,6 +26,7 @@ from rowmill.errors import (
     TableError,
 )
 from rowmill.jobs.arrive import complete_upload, start_held
+from rowmill.jobs.submit import Taken, take_file
 from rowmill.models import Job, PayerAccount, Practice, Upload
 from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
@@ -37,6 +39,11 @@ from rowmill.web.sending import find_unfinished, sender_context
 from rowmill.web.verdicts import Verdict
 
 KIND = "claim_status"
+LEADS = {
+    KIND: "Drop a file of claims. It is checked at once, then every row is asked at the payer and gets an answer you can download.",
+    "contact_import": "Drop an export of contacts. It is checked at once; then you see its columns, what it would change, "
+    "and import it.",
+}
 FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take besides the file
 
 
@@ -45,8 +52,9 @@ FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take
 @member_view
 def bulk_upload(request: MemberRequest) -> HttpResponseBase:
     """Show the drop zone and the history; take a file in."""
-    if request.method == "POST" and _sent_bytes(request) > max_upload_bytes(KIND) + FORM_ROOM_BYTES:
-        return _show_verdict(request, _too_large())
+    most = max(max_upload_bytes(slug) for slug in LEADS)  # which kind it is stands in the body
+    if request.method == "POST" and _sent_bytes(request) > most + FORM_ROOM_BYTES:
+        return _show_verdict(request, _too_large(most))
     return _inside(request)
 
 
@@ -56,9 +64,18 @@ def _inside(request: MemberRequest) -> HttpResponseBase:
     if request.method != "POST":
         return render(request, "uploads/page.html", _page_context(request))
     verdict = _take(request)
-    if verdict.word == "sound" and verdict.job is not None and not request.htmx:
-        return HttpResponseRedirect(reverse("job", args=[verdict.job.public_id]), status=303)
+    if verdict.word == "sound" and not request.htmx:
+        if verdict.job is not None:
+            return HttpResponseRedirect(reverse("job", args=[verdict.job.public_id]), status=303)
+        if verdict.upload is not None:
+            return HttpResponseRedirect(reverse("upload", args=[verdict.upload.public_id]), status=303)
     return _show_verdict(request, verdict)
+
+
+def _read_kind(request: MemberRequest) -> str:
+    """Give the kind that the page is asked for; the first one where it is none of the page's."""
+    asked = request.POST.get("kind") or request.GET.get("kind") or KIND
+    return asked if asked in LEADS and asked in registry.KINDS else KIND
 
 
 def _sent_bytes(request: HttpRequest) -> int:
@@ -67,9 +84,9 @@ def _sent_bytes(request: HttpRequest) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _too_large() -> Verdict:
-    """Refuse before a byte of the body is read."""
-    limit = max_upload_bytes(KIND) // (1024 * 1024)
+def _too_large(most: int) -> Verdict:
+    """Refuse before a byte of the body is read, or once the kind is known."""
+    limit = most // (1024 * 1024)
     words = f"This file is larger than {limit} MB. Split it into parts, each with the header line, and send them."
     return Verdict("not_taken", "This file", 413, words)
 
@@ -79,9 +96,9 @@ def _take(request: MemberRequest) -> Verdict:
     sent = request.FILES.get("file")
     if sent is None:
         return Verdict("not_taken", "", 400, "No file came with the form. Choose one, then send it.")
-    name = sent.name or "claims.csv"
+    name, kind = sent.name or "file.csv", _read_kind(request)
     try:
-        taken = take_claims_file(request.caller, name, sent.chunks(), request.POST, kind=KIND)
+        taken = _take_file(request, kind, name, sent.chunks())
     except TableError as error:
         return _refused(request.caller, name, error)
     except DuplicateFile as error:
@@ -94,6 +111,16 @@ def _take(request: MemberRequest) -> Verdict:
         return Verdict("not_taken", name, 400, str(error))
     findings = list(taken.upload.findings.all())
     return Verdict("sound", name, 201, upload=taken.upload, findings=findings, job=taken.job)
+
+
+def _take_file(request: MemberRequest, kind: str, name: str, chunks: Iterable[bytes]) -> Taken:
+    """Take a whole file of any of the page's kinds. Raises: as `take_file` does."""
+    if kind == KIND:
+        return take_claims_file(request.caller, name, chunks, request.POST, kind=KIND)
+    request.caller.need_write()
+    intent = read_intent(request.caller, kind, request.POST)
+    confirmed = request.POST.get("confirm_duplicate", "") in YES
+    return take_file(request.caller, kind, name, chunks, intent=intent, confirm_duplicate=confirmed)
 
 
 def _refused(caller: Caller, name: str, error: TableError) -> Verdict:
@@ -131,17 +158,22 @@ def _show_verdict(request: MemberRequest, verdict: Verdict) -> HttpResponse:
 def _page_context(request: MemberRequest) -> dict[str, Any]:
     """Give what the page shows besides a verdict."""
     caller = request.caller
-    kind = get_kind(KIND)
+    kind = get_kind(_read_kind(request))
     return {
         "kind": kind,
+        "kinds": [(slug, get_kind(slug).label) for slug in LEADS if slug in registry.KINDS],
+        "lead": LEADS[kind.slug],
+        "key_columns": {name for _, name in kind.target.keys} if kind.merges else set(),  # type: ignore[attr-defined]
         "required_columns": [column for column in kind.columns if column.required],
         "optional_columns": [column for column in kind.columns if not column.required],
         "payers": [(slug, get_payer(slug).label) for slug in sorted(registry.PAYERS)],
         "default_payer": DEFAULT_PAYER,
         "practices": own(caller, Practice),
-        "without_account": not own(caller, PayerAccount).exists(),
-        "max_bytes": max_upload_bytes(KIND),
-        **sender_context(find_unfinished(caller).filter(upload__kind=KIND).exclude(upload__intent__has_key=PRECHECK)),
+        "without_account": kind.slug == KIND and not own(caller, PayerAccount).exists(),
+        "max_bytes": max_upload_bytes(kind.slug),
+        **sender_context(
+            find_unfinished(caller).filter(upload__kind=kind.slug).exclude(upload__intent__has_key=PRECHECK)
+        ),
         **list_history(caller, "", "", "1"),
     }
 

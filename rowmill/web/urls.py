@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import cohorts, contact, contacts, downloads, jobs, mends, prechecks, uploads, verdicts
+from rowmill.web import cohorts, contact, contacts, downloads, imports, jobs, mends, prechecks, uploads, verdicts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
@@ -17,6 +17,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:public_id>/", verdicts.upload_page, name="upload"),
     path("uploads/<uuid:public_id>/verdict", verdicts.upload_verdict, name="upload-verdict"),
     path("uploads/<uuid:public_id>/confirm", uploads.confirm, name="upload-confirm"),
+    path("uploads/<uuid:public_id>/mapping", imports.mapping_page, name="upload-mapping"),
+    path("uploads/<uuid:public_id>/effect", imports.effect_page, name="upload-effect"),
+    path("uploads/<uuid:public_id>/import", imports.start, name="upload-import"),
     path("uploads/<uuid:public_id>/excerpt", mends.excerpt, name="upload-excerpt"),
     path("uploads/<uuid:public_id>/examples", mends.examples, name="upload-examples"),
     path("uploads/<uuid:public_id>/mend", mends.mend, name="upload-mend"),
@@ -31,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:public_id>/cancel", jobs.cancel, name="job-cancel"),
     path("jobs/<uuid:public_id>/retry", jobs.retry, name="job-retry"),
+    path("jobs/<uuid:public_id>/undo", imports.undo, name="job-undo"),
     path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
     path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from rowmill.jobs.submit import find_twin
+from rowmill.merging.effects import awaits, is_waiting
 from rowmill.models import Job, Upload, UploadState
 from rowmill.orgs import fetch, own
 from rowmill.uploads.handouts import has_bytes
@@ -69,6 +70,12 @@ class Verdict:
     def inspection(self) -> dict[str, Any]:
         """Give what the parts in templates/verdict show."""
         return describe_inspection(self.upload, self.findings)
+
+    @cached_property
+    def awaits(self) -> str:
+        """Say what a sound file without a job waits for: review, effect, go_ahead."""
+        waits = self.word == "sound" and self.job is None and self.upload is not None
+        return awaits(self.upload) if waits and self.upload is not None else ""
 
     @property
     def here(self) -> bool:
@@ -171,7 +178,10 @@ def find_verdict(upload: Upload) -> Verdict | None:
     jobs = Job.objects.filter(upload=upload)
     wanted = upload.intent is not None and not is_for_precheck(upload.intent)
     if upload.state == UploadState.READY and wanted and not jobs.exists():
-        return _held(upload) if upload.purge_after is not None else None
+        if upload.purge_after is not None:
+            return _held(upload)
+        if not is_waiting(upload):
+            return None
     word = "refused" if upload.state == UploadState.REJECTED else "sound"
     job = jobs.filter(deleted_at=None).order_by("-id").first()
     return Verdict(word, upload.name, 200, upload=upload, findings=list(upload.findings.all()), job=job)

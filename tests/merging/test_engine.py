@@ -39,7 +39,12 @@ def make_job(alice, monkeypatch):
 
     def make(number: int = 25) -> Job:
         made = take_file(
-            alice, "contact_import", "c.csv", [as_csv(HEADER, rows(number))], intent={}, confirm_duplicate=True
+            alice,
+            "contact_import",
+            "c.csv",
+            [as_csv(HEADER, rows(number))],
+            intent={"go_ahead": True},
+            confirm_duplicate=True,
         )
         return Job.objects.select_related("upload", "org").get(pk=made.job.pk)
 

@@ -50,7 +50,7 @@ def import_companies(people, monkeypatch):
     def run(rows) -> Job:
         caller = find_caller(people.alice)
         data = as_csv(("account", "name", "staff", "remark"), rows)
-        job = take_file(caller, "companies", "c.csv", [data], intent={}, confirm_duplicate=True).job
+        job = take_file(caller, "companies", "c.csv", [data], intent={"go_ahead": True}, confirm_duplicate=True).job
         job = Job.objects.select_related("upload", "org").get(pk=job.pk)
         assert work_until_final(job) == "COMPLETED"
         return job

@@ -1,0 +1,257 @@
+"""What an import would do, by API: have it worked out, read it, start the import, take it back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from rowmill import audit
+from rowmill.api.base import OrgView
+from rowmill.api.problems import problems
+from rowmill.api.shapes import JobShape, describe_one
+from rowmill.api.uploads import fetch_upload
+from rowmill.errors import NotFound
+from rowmill.jobs.imports import ask_effect, need_bulk, start_import
+from rowmill.merging.effects import (
+    COUNTS,
+    UNDER_WAY,
+    find_effect,
+    is_above,
+    is_outdated,
+    policy_of,
+    read_effect_examples,
+    read_policy,
+    share_percent,
+)
+from rowmill.merging.target import POLICIES
+from rowmill.merging.undo import undo_job
+from rowmill.models import EffectState, ImportEffect, Undo, Upload
+from rowmill.orgs import Caller
+from rowmill.uploads.handouts import need_bytes
+
+PATIENCE_SECONDS = 2.0  # so long a POST waits for the effect; a larger file's is asked for by GET
+LOOK_SECONDS = 0.1
+DUPLICATES = OpenApiParameter(
+    "duplicates", OpenApiTypes.STR, enum=list(POLICIES), description="Under which policy; else the one last chosen."
+)
+
+
+class EffectCauseShape(serializers.Serializer[Any]):
+    """One cause for which rows would be rejected."""
+
+    message = serializers.CharField()
+    rows = serializers.IntegerField()
+
+
+class EffectChangeShape(serializers.Serializer[Any]):
+    """One cell that would change."""
+
+    field = serializers.CharField()
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class EffectExampleShape(serializers.Serializer[Any]):
+    """One row that is there and would change."""
+
+    id = serializers.IntegerField(help_text="In the table that is imported into.")
+    row = serializers.IntegerField(help_text="Of the file.")
+    changes = EffectChangeShape(many=True)
+
+
+@extend_schema_serializer(component_name="Effect")
+class EffectShape(serializers.Serializer[Any]):
+    """What an import would do; nothing is written yet. inserted + updated + unchanged + rejected = all rows."""
+
+    upload_id = serializers.UUIDField()
+    duplicates = serializers.ChoiceField(list(POLICIES))
+    state = serializers.ChoiceField(EffectState.choices)
+    rows = serializers.IntegerField()
+    rows_done = serializers.IntegerField(help_text="How far it is.")
+    outdated = serializers.BooleanField(help_text="Another import has written since: POST to have it worked out anew.")
+    inserted = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    duplicate_rows = serializers.IntegerField(help_text="Of the unchanged: another row of the file stands for them.")
+    rejected = serializers.IntegerField()
+    conflicts = serializers.IntegerField(help_text="Of the rejected: nobody can tell which one is meant.")
+    causes = EffectCauseShape(many=True, help_text="Why rows would be rejected; a row can have several causes.")
+    percent_changed = serializers.FloatField()
+    go_ahead_percent = serializers.IntegerField(help_text="Above this the org asks for a go-ahead.")
+    go_ahead_needed = serializers.BooleanField()
+    examples = EffectExampleShape(many=True)
+    error = serializers.CharField(allow_blank=True)
+    asked_at = serializers.DateTimeField()
+    done_at = serializers.DateTimeField(allow_null=True)
+
+
+@extend_schema_serializer(component_name="EffectRequest")
+class EffectRequestShape(serializers.Serializer[Any]):
+    """Which effect shall be worked out."""
+
+    duplicates = serializers.ChoiceField(
+        list(POLICIES), required=False, help_text="What becomes of rows that are there."
+    )
+
+
+@extend_schema_serializer(component_name="ImportRequest")
+class ImportRequestShape(EffectRequestShape):
+    """How the import shall be done."""
+
+    go_ahead = serializers.BooleanField(
+        required=False, default=False, help_text="Import, however much of what is there it changes."
+    )
+
+
+@extend_schema_serializer(component_name="Undo")
+class UndoShape(serializers.Serializer[Any]):
+    """What taking an import back came to. Units: rows of the table."""
+
+    removed = serializers.IntegerField(help_text="Inserted by the import: gone.")
+    restored = serializers.IntegerField(help_text="Changed by the import: as they were before.")
+    kept = serializers.IntegerField(help_text="Changed since by somebody, so left as they are.")
+    kept_ids = serializers.ListField(child=serializers.IntegerField(), help_text="The first 1,000 of those.")
+    undone_at = serializers.DateTimeField()
+    undone_by = serializers.EmailField(allow_null=True)
+
+
+class EffectView(OrgView):
+    """What an import would do."""
+
+    @extend_schema(
+        operation_id="get_effect",
+        tags=["imports"],
+        parameters=[DUPLICATES],
+        responses={200: EffectShape, **problems(400, 401, 403, 404, 409, 410)},
+    )
+    def get(self, request: Request, upload_id: str) -> Response:
+        """Tell what an import would do, as far as that is known by now. 404 while nobody has asked for it."""
+        upload = fetch_upload(self.caller, upload_id)
+        need_bulk(upload)
+        effect = find_effect(upload, read_policy(request.query_params.get("duplicates") or policy_of(upload)))
+        if effect is None:
+            raise NotFound("Nobody has asked for this effect yet. POST to have it worked out.")
+        return Response(describe_effect(self.caller, upload, effect))
+
+    @extend_schema(
+        operation_id="work_out_effect",
+        tags=["imports"],
+        request=EffectRequestShape,
+        responses={
+            200: EffectShape,
+            202: OpenApiResponse(EffectShape, description="It is being worked out: ask again by GET."),
+            **problems(400, 401, 403, 404, 409, 410, 415),
+        },
+    )
+    def post(self, request: Request, upload_id: str) -> Response:
+        """Choose what becomes of rows that are there already, and have its effect worked out. Nothing is written."""
+        upload = fetch_upload(self.caller, upload_id)
+        self.caller.need_write()
+        told = _read(EffectRequestShape, request)
+        need_bulk(upload)
+        need_bytes(upload)
+        effect = await_effect(ask_effect(self.caller, upload, told.get("duplicates", "")), PATIENCE_SECONDS)
+        return Response(describe_effect(self.caller, upload, effect), status=202 if effect.state in UNDER_WAY else 200)
+
+
+class ImportView(OrgView):
+    """The import itself."""
+
+    @extend_schema(
+        operation_id="start_import",
+        tags=["imports"],
+        request=ImportRequestShape,
+        responses={201: JobShape, **problems(400, 401, 403, 404, 409, 410, 415)},
+    )
+    def post(self, request: Request, upload_id: str) -> Response:
+        """Start the import of a file that waits for it. 409 go_ahead_needed where it would change more than the org lets pass."""
+        upload = fetch_upload(self.caller, upload_id)
+        self.caller.need_write()
+        told = _read(ImportRequestShape, request)
+        need_bulk(upload)
+        job = start_import(self.caller, upload, told.get("duplicates", ""), go_ahead=told["go_ahead"])
+        address = reverse("api-job", args=[job.public_id])
+        told_job = describe_one(self.fetch_job(job.public_id))
+        return Response(told_job, status=status.HTTP_201_CREATED, headers={"Location": address})
+
+
+class UndoView(OrgView):
+    """An import taken back."""
+
+    @extend_schema(
+        operation_id="undo_import",
+        tags=["imports"],
+        request=None,
+        responses={200: UndoShape, **problems(401, 403, 404, 409, 415)},
+    )
+    def post(self, request: Request, job_id: str) -> Response:
+        """Take an import back, within 30 days: what it inserted goes, what it changed is as before; later changes stay."""
+        return Response(describe_undo(undo_job(self.caller, self.fetch_job(job_id))))
+
+
+def _read(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """Read a body. Raises: ValidationError."""
+    form = shape(data=request.data or {})
+    form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
+def await_effect(effect: ImportEffect, seconds: float) -> ImportEffect:
+    """Wait until an effect is known, at most so long. Cost: a thread of the web server, a query each tenth of a second."""
+    until = time.monotonic() + seconds
+    while effect.state in UNDER_WAY and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+        effect.refresh_from_db()
+    return effect
+
+
+def describe_effect(caller: Caller, upload: Upload, effect: ImportEffect) -> dict[str, Any]:
+    """Give an effect. Where it has examples, cells are shown, and the trail notes it."""
+    done = effect.state == EffectState.DONE
+    examples = read_effect_examples(effect) if done else []
+    if examples:
+        audit.record(upload.org, caller.user, "upload.look", "upload", upload.public_id, part="effect")
+    counts = {name: getattr(effect, name) if done else 0 for name in COUNTS}
+    return {
+        "upload_id": str(upload.public_id),
+        "duplicates": effect.policy,
+        "state": effect.state,
+        "rows": upload.row_count,
+        "rows_done": effect.rows_done,
+        "outdated": is_outdated(effect),
+        **{("duplicate_rows" if name == "duplicates" else name): count for name, count in counts.items()},
+        "causes": [{"message": message, "rows": rows} for message, rows in effect.causes] if done else [],
+        "percent_changed": round(share_percent(effect), 1) if done else 0.0,
+        "go_ahead_percent": upload.org.go_ahead_percent,
+        "go_ahead_needed": done and is_above(effect),
+        "examples": [
+            {
+                "id": one.target_id,
+                "row": one.row,
+                "changes": [{"field": name, "before": old, "after": new} for name, old, new in one.changes],
+            }
+            for one in examples
+        ],
+        "error": effect.error,
+        "asked_at": effect.asked_at,
+        "done_at": effect.done_at,
+    }
+
+
+def describe_undo(undo: Undo) -> dict[str, Any]:
+    """Give what an undo came to."""
+    return {
+        "removed": undo.removed,
+        "restored": undo.restored,
+        "kept": undo.kept,
+        "kept_ids": undo.kept_ids,
+        "undone_at": undo.undone_at,
+        "undone_by": undo.undone_by.email if undo.undone_by else None,
+    }

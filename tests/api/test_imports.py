@@ -1,0 +1,232 @@
+"""Imports by API: the mapping, the effect, the go-ahead, the start, the undo; and who may look."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from rowmill.jobs.arrive import effect_due, submit_intended
+from rowmill.jobs.submit import take_file
+from rowmill.models import AuditEvent, Contact, EffectState, ImportEffect, Job, Org, Upload
+from rowmill.orgs import find_caller
+from rowmill.uploads.purge import purge_upload
+from tests.conftest import People
+from tests.jobs.conftest import work_until_final
+from tests.merging.conftest import as_csv
+
+pytestmark = pytest.mark.django_db
+HEADER = ("Reach by", "First Name", "Companie Name", "Secret", "Staff")
+ROWS = [(f"p{n}@canary.test", f"Canary{n}", "Acme", "s", "11-50" if n else "many") for n in range(5)]
+LATER = [(mail, name + "x", *rest) for mail, name, *rest in ROWS]
+
+
+@pytest.fixture(autouse=True)
+def _quick(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    monkeypatch.setattr("rowmill.api.effects.PATIENCE_SECONDS", 0.0)  # there is no worker to wait for
+
+
+def client_of(person: object) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def alice(people: People) -> Client:
+    return client_of(people.alice)
+
+
+def take(people: People, rows=ROWS, header=HEADER, **intent) -> Upload:
+    """Take a file in as the chunk door would; without a word it waits for a look."""
+    intent = intent or {"review": True}
+    taken = take_file(find_caller(people.alice), "contact_import", "canary.csv", [as_csv(header, rows)], intent=intent)
+    return Upload.objects.select_related("org").get(pk=taken.upload.pk)
+
+
+def ask(client: Client, method: str, name: str, thing: Upload | Job, body: object = None, query: str = ""):
+    address = reverse(f"api-{name}", args=[thing.public_id]) + query
+    call = getattr(client, method)
+    return call(address) if method == "get" else call(address, body or {}, content_type="application/json")
+
+
+def set_mapping(client: Client, upload: Upload, **mapping: int):
+    return ask(
+        client, "put", "upload-mapping", upload, {"mapping": mapping or {"email": 1, "first_name": 2}, "ignored": [4]}
+    )
+
+
+@pytest.fixture
+def imported(people: People, alice: Client) -> Job:
+    """Five contacts that are there, four of them in order."""
+    upload = take(people)
+    assert set_mapping(alice, upload, email=1, first_name=2, employees=5).status_code == 200
+    assert ask(alice, "post", "upload-import", upload).status_code == 201
+    job = Job.objects.select_related("upload", "org").get()
+    assert work_until_final(job) == "COMPLETED"
+    return job
+
+
+def test_a_mapping_is_shown_changed_and_remembered(people: People, alice: Client) -> None:
+    upload = take(people)
+    assert not Job.objects.exists()
+    told = ask(alice, "get", "upload-mapping", upload).json()
+    columns = {column["header"]: column for column in told["columns"]}
+    assert (columns["First Name"]["field"], columns["First Name"]["how"]) == ("first_name", "name")
+    assert (columns["Companie Name"]["field"], columns["Companie Name"]["suggested_field"]) == (None, "company")
+    assert columns["Reach by"]["samples"] == [row[0] for row in ROWS[:3]]
+    assert columns["Reach by"]["filled"] == 1.0
+    assert told["missing_keys"] == ["email", "contact_id"]
+    assert "neither" in told["first_rows"][0]["problem"]
+    assert {field["name"] for field in told["available"] if field["key"]} == {"email", "contact_id"}
+
+    told = set_mapping(alice, upload, email=1, first_name=2, employees=5).json()
+    assert [(c["field"], c["ignored"]) for c in told["columns"]] == [
+        ("email", False), ("first_name", False), (None, False), (None, True), ("employees", False),
+    ]  # fmt: skip
+    assert told["missing_keys"] == []
+    first, second = told["first_rows"][:2]
+    assert first["problem"] == "employees: this is not a number of things"
+    assert second["values"] == {
+        "email": "p1@canary.test", "first_name": "Canary1", "employees": 11, "employees_most": 50,
+        "extra": {"Companie Name": "Acme"},
+    }  # fmt: skip
+    again = take(people, [("other@canary.test", "Other", "", "", "")])
+    assert ask(alice, "get", "upload-mapping", again).json()["columns"][0]["how"] == "remembered"
+    looks = AuditEvent.objects.filter(verb="upload.look", target_id=str(upload.public_id))
+    assert {event.details["part"] for event in looks} == {"columns"}
+
+
+def test_a_mapping_that_cannot_be_is_refused(people: People, alice: Client) -> None:
+    upload = take(people)
+    for body in (
+        {},
+        {"mapping": {"no_such": 1}},
+        {"mapping": {"email": 9}},
+        {"mapping": {"first_name": 2}},
+        {"mapping": 1},
+    ):
+        answer = ask(alice, "put", "upload-mapping", upload, body)
+        assert answer.status_code == 400, body
+    assert ask(alice, "put", "upload-mapping", upload, {"mapping": {"first_name": 2}}).json()["code"] == "bad_mapping"
+    assert ask(alice, "post", "upload-import", upload).json()["code"] == "bad_mapping"
+    assert ask(alice, "post", "upload-effect", upload).json()["code"] == "bad_mapping"
+    assert set_mapping(client_of(people.ada), upload).status_code == 403
+    assert not Job.objects.exists()
+
+
+def test_an_effect_is_worked_out_and_told(people: People, alice: Client, imported: Job) -> None:
+    upload = take(people, LATER)
+    assert ask(alice, "get", "upload-effect", upload).status_code == 404
+    assert ask(alice, "post", "upload-effect", upload, {"duplicates": "perhaps"}).status_code == 400
+    asked = ask(alice, "post", "upload-effect", upload, {"duplicates": "update"})
+    assert (asked.status_code, asked.json()["state"]) == (202, "WAITING")
+    assert effect_due()
+    assert not effect_due()
+    told = ask(alice, "get", "upload-effect", upload).json()
+    counts = [told[name] for name in ("inserted", "updated", "unchanged", "rejected", "conflicts", "duplicate_rows")]
+    assert counts == [0, 4, 0, 1, 0, 0]
+    assert (told["percent_changed"], told["go_ahead_percent"], told["go_ahead_needed"]) == (80.0, 20, True)
+    assert told["causes"] == [{"message": "employees: this is not a number of things", "rows": 1}]
+    assert told["examples"][0]["changes"] == [{"field": "first_name", "before": "Canary1", "after": "Canary1x"}]
+    assert not told["outdated"]
+    assert Contact.objects.filter(first_name__endswith="x").count() == 0
+
+    stored = ImportEffect.objects.get()
+    assert b"anary" not in bytes(stored.examples)
+    assert "anary" not in str(stored.causes)
+    purge_upload(upload)
+    stored.refresh_from_db()
+    assert (bytes(stored.examples), stored.updated) == (b"", 4)
+
+
+def test_each_policy_has_an_effect_of_its_own(people: People, alice: Client, imported: Job) -> None:
+    upload = take(people, LATER)
+    updated = {}
+    for policy in ("update", "blanks", "skip", "newest"):
+        ask(alice, "post", "upload-effect", upload, {"duplicates": policy})
+        assert effect_due()
+        updated[policy] = ask(alice, "get", "upload-effect", upload, query=f"?duplicates={policy}").json()["updated"]
+    assert updated == {"update": 4, "blanks": 0, "skip": 0, "newest": 4}
+    assert ask(alice, "get", "upload-effect", upload).json()["duplicates"] == "newest"
+    set_mapping(alice, upload)
+    assert not ImportEffect.objects.exists()
+
+
+def test_a_large_change_needs_a_go_ahead(people: People, alice: Client, imported: Job) -> None:
+    upload = take(people, LATER)
+    assert ask(alice, "post", "upload-import", upload).json()["code"] == "effect_needed"
+    assert effect_due()
+    refused = ask(alice, "post", "upload-import", upload)
+    assert (refused.status_code, refused.json()["code"]) == (409, "go_ahead_needed")
+    assert (refused.json()["updated"], refused.json()["limit_percent"]) == (4, 20)
+    assert Job.objects.count() == 1
+    started = ask(alice, "post", "upload-import", upload, {"go_ahead": True})
+    assert started.status_code == 201
+    job = Job.objects.get(public_id=started.json()["id"])
+    assert AuditEvent.objects.get(verb="import.go_ahead").details == {"updated": 4}
+    assert work_until_final(job) == "COMPLETED"
+    assert Contact.objects.filter(first_name__endswith="x").count() == 4
+    assert ask(alice, "post", "upload-import", upload, {"go_ahead": True}).status_code == 409
+    assert set_mapping(alice, upload).status_code == 409
+
+
+def test_a_job_that_would_start_by_itself_waits_for_a_word(people: People, alice: Client, imported: Job) -> None:
+    same, upload = take(people, ROWS[1:], duplicates="update"), take(people, LATER, duplicates="update")
+    assert Job.objects.count() == 1
+    assert effect_due()
+    assert Job.objects.get(upload=same).state == "PENDING"
+    assert effect_due()
+    assert not Job.objects.filter(upload=upload).exists()
+    assert submit_intended(upload) is None
+    Org.objects.update(go_ahead_percent=100)
+    assert submit_intended(Upload.objects.get(pk=upload.pk)) is not None
+
+
+def test_the_first_import_and_one_that_may_change_anything_start_at_once(people: People, alice: Client) -> None:
+    first = take(people, duplicates="update")
+    assert work_until_final(Job.objects.get(upload=first)) == "COMPLETED"
+    second = take(people, LATER, duplicates="update", go_ahead=True)
+    assert Job.objects.filter(upload=second).exists()
+    assert not ImportEffect.objects.exists()
+
+
+def test_an_effect_that_is_not_true_any_more_is_worked_out_anew(people: People, alice: Client, imported: Job) -> None:
+    upload, other = take(people, LATER), take(people, [("new@canary.test", "New", "", "", "")])
+    ask(alice, "post", "upload-effect", upload)
+    assert effect_due()
+    assert ask(alice, "post", "upload-import", other, {"duplicates": "skip"}).status_code == 201
+    work_until_final(Job.objects.latest("id"))
+    assert ask(alice, "get", "upload-effect", upload).json()["outdated"]
+    assert ask(alice, "post", "upload-import", upload).json()["code"] == "effect_needed"
+    assert ImportEffect.objects.get(upload=upload).state == EffectState.WAITING
+
+
+def test_an_import_is_taken_back(people: People, alice: Client, imported: Job) -> None:
+    assert ask(client_of(people.ada), "post", "job-undo", imported).status_code == 403
+    undone = ask(alice, "post", "job-undo", imported)
+    assert (undone.status_code, undone.json()["removed"], undone.json()["kept"]) == (200, 4, 0)
+    assert undone.json()["undone_by"] == "alice@acme.test"
+    assert ask(alice, "post", "job-undo", imported).json() == undone.json()
+    assert not Contact.objects.exists()
+
+
+def test_charlie_finds_nothing(people: People, imported: Job) -> None:
+    charlie, upload = client_of(people.charlie), take(people, LATER)
+    for method, name in (
+        ("get", "mapping"),
+        ("put", "mapping"),
+        ("get", "effect"),
+        ("post", "effect"),
+        ("post", "import"),
+    ):
+        assert ask(charlie, method, f"upload-{name}", upload, {"mapping": {"email": 1}}).status_code == 404
+    assert ask(charlie, "post", "job-undo", imported).status_code == 404
+
+
+def test_claims_have_no_columns_to_map(people: People, alice: Client) -> None:
+    claims = b"claim_number,first_name,last_name,date_of_birth,subscriber_id\nC1,Ann,Oak,1980-01-15,S1\n"
+    upload = take_file(find_caller(people.alice), "claim_status", "c.csv", [claims], intent={}).upload
+    for method, name in (("get", "mapping"), ("get", "effect"), ("post", "effect"), ("post", "import")):
+        assert ask(alice, method, f"upload-{name}", upload).status_code == 409

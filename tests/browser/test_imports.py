@@ -1,0 +1,78 @@
+"""The way of a contacts file in a real browser: drop, columns, effect, go-ahead, import, undo; readable at every width."""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_cohorts import need_fit
+
+pytestmark = [pytest.mark.browser]
+_FILES = count(1)
+
+
+def contacts(title: str, rows: int = 30) -> str:
+    lines = [f"c{n}@example.org,Ann {n},{title},{'many' if n == 4 else '11-50'},x" for n in range(rows)]
+    return "\n".join(["Reach,First Name,Jobb Title,Staff,Shoe", *lines]) + "\n"
+
+
+def send(page: Page, folder: Path, text: str) -> None:
+    """Drop a file and follow it to its columns."""
+    file = folder / f"contacts-{next(_FILES)}.csv"
+    file.write_text(text)
+    page.goto("/bulk-upload?kind=contact_import")
+    page.set_input_files("#file", file)
+    page.get_by_role("button", name="Upload and Process").click()
+    page.get_by_role("link", name="Look at its columns").click()
+    page.wait_for_url("**/mapping")
+
+
+def fit_everywhere(page: Page, where: str) -> None:
+    for width, scheme in ((390, "dark"), (1280, "light")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        need_fit(page, f"{where} at {width} px, {scheme}")
+
+
+def test_a_file_is_mapped_looked_at_imported_and_taken_back(page: Page, tmp_path: Path, complaints: list[str]) -> None:
+    send(page, tmp_path, contacts("Owner"))
+    expect(page.locator("#first-rows")).to_contain_text("No column is the E-mail or the Contact ID.")
+    expect(page.get_by_label("Jobb Title")).to_have_value("Title")
+    expect(page.locator("#how-3")).to_contain_text("alike")
+    for header, field in (("Reach", "E-mail"), ("Staff", "Employees"), ("Shoe", "Do not import")):
+        page.get_by_label(header).fill(field)
+        page.keyboard.press("Tab")
+    expect(page.locator("#first-rows")).not_to_contain_text("No column is")
+    expect(page.locator("#first-rows")).to_contain_text("c0@example.org")
+    fit_everywhere(page, "the columns")
+    page.get_by_role("button", name="Save, and see the effect").click()
+    expect(page.locator("#effect")).to_contain_text("30 rows = 29 new + 0 changed + 0 unchanged + 1 rejected")
+    fit_everywhere(page, "the effect")
+    page.get_by_role("button", name="Import 29 rows").click()
+    expect(page.locator("#live")).to_contain_text("COMPLETED")
+    expect(page.locator("#live")).to_contain_text("30 rows = 29 new + 0 changed + 0 unchanged + 1 rejected")
+
+    send(page, tmp_path, contacts("Head of things"))
+    expect(page.locator("#how-1")).to_contain_text("as you set it before")
+    page.get_by_role("button", name="Save, and see the effect").click()
+    expect(page.locator("#effect")).to_contain_text("30 rows = 0 new + 29 changed")
+    expect(page.locator("#effect")).to_contain_text("Head of things")
+    page.get_by_label("Leave alone").check()
+    expect(page.locator("#effect")).to_contain_text("30 rows = 0 new + 0 changed + 29 unchanged")
+    page.get_by_label("Update").first.check()
+    page.get_by_label(re.compile("Go ahead and change 29")).check()
+    fit_everywhere(page, "the go-ahead")
+    page.get_by_role("button", name="Import 29 rows").click()
+    expect(page.locator("#live")).to_contain_text("COMPLETED")
+    page.reload()
+    page.locator("#ask-undo-live summary").click()
+    page.get_by_role("button", name="Take the import back").click()
+    expect(page.locator("#live")).to_contain_text("0 removed, 29 as they were before, 0 kept.")
+    fit_everywhere(page, "the import taken back")
+    page.get_by_role("link", name="Columns").click()
+    expect(page.get_by_label("Reach")).to_be_disabled()
+    assert complaints == []
