@@ -34,7 +34,7 @@ def text_of(response) -> str:
 def test_without_contacts_the_page_leads_to_importing(alice):
     page = text_of(alice.get("/contacts/"))
     assert "No contact yet" in page
-    assert 'href="/bulk-upload"' in page
+    assert 'href="/bulk-upload?kind=contact_import"' in page
 
 
 def test_a_search_is_remembered_sealed_and_stands_in_no_address(alice, people):
