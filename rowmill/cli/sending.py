@@ -325,7 +325,9 @@ async def await_job(client: Client, upload_id: str) -> dict[str, Any]:
         if found["importStatus"] == "DUPLICATE":
             raise Refused(409, {"detail": "The same bytes were taken in before.", "code": "duplicate_file"})
         if found["importStatus"] in {"GO_AHEAD", "REVIEW"}:
-            words = "The file is here and sound, but it would change much of what is there: give the go-ahead on its page."
+            words = (
+                "The file is here and sound, but it would change much of what is there: give the go-ahead on its page."
+            )
             raise Refused(409, {"detail": words, "code": "go_ahead_needed"})
         if found["importStatus"] == "REJECTED" or found["status"] in {"cancelled", "expired"}:
             listed = await ask(f"/api/v1/uploads/{upload_id}/findings/")
