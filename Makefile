@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 DEV_STAMP := .venv/.stamp-dev
 PIP := $(PY) -m pip --disable-pip-version-check -q
 
-.PHONY: help setup setup-dev demo up test test-fast test-postgres test-slow test-crash test-browser system check format lock clean fuzz nemesis
+.PHONY: help setup setup-dev demo up test test-fast test-postgres test-slow test-crash test-browser system check format lock clean fuzz zoo nemesis
 
 help:  ## Show this list
 	@echo "Rowmill: a table in, a result for every row out."
@@ -57,8 +57,8 @@ test-slow: $(DEV_STAMP)  ## Long files, the crawl of every address, fuzzing
 	@.venv/bin/python -m pytest -q -n 2 -m "slow and not browser and not crash"
 
 test-crash: $(DEV_STAMP)  ## Real processes, kill -9 at every point
-	@echo "==> The crash tests"
-	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "crash and not browser"
+	@echo "==> The crash tests (four at a time: most of them wait)"
+	@.venv/bin/python -m pytest -q -n 4 --dist loadfile -m "crash and not browser"
 
 test-browser: $(DEV_STAMP) system  ## The pages in Chromium
 	@echo "==> The browser tests"
@@ -97,6 +97,10 @@ fuzz: $(DEV_STAMP)  ## Fuzz the reading of tables for SECONDS=60, led by coverag
 	@$(PY) -c "import atheris" 2>/dev/null || $(PIP) install "atheris>=3,<4"
 	@mkdir -p build/fuzz
 	@$(PY) -m tests.fuzz.fuzz_scan -max_total_time=$(or $(SECONDS),60) -max_len=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/
+
+zoo: $(DEV_STAMP)  ## Let out the whole zoo: every fault in every way, and EXAMPLES=10000 tables that nobody has seen before
+	@ZOO_SCALE=all .venv/bin/python -m pytest -q -n 2 --timeout 3600 tests/zoo
+	@.venv/bin/python -m tests.fuzz.any_table $(or $(EXAMPLES),10000)
 
 nemesis: $(DEV_STAMP)  ## Kill and freeze at random for SECONDS=60, one process and then a cluster (CLUSTER=1: only that; SEED=)
 	@$(if $(CLUSTER),,.venv/bin/python -m tests.crash.nemesis --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)))

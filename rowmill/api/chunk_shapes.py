@@ -30,6 +30,12 @@ class InitForm(serializers.Serializer[Any]):
     sha256 = serializers.CharField(required=False, allow_blank=True, help_text="Of the whole file, in hex.")
     confirmDuplicate = serializers.BooleanField(required=False, help_text="Take the same bytes again, knowingly.")
     precheck = serializers.BooleanField(required=False, help_text="Diagnose it and run nothing; needs no kind.")
+    submission = serializers.CharField(
+        required=False, max_length=40, allow_blank=True, help_text="With kind cohort_table: its id."
+    )
+    table = serializers.CharField(
+        required=False, max_length=60, allow_blank=True, help_text="With kind cohort_table: the table's name."
+    )
     start_date = serializers.CharField(required=False, max_length=10, allow_blank=True)
     end_date = serializers.CharField(required=False, max_length=10, allow_blank=True)
     transaction_code = serializers.CharField(required=False, max_length=40, allow_blank=True)

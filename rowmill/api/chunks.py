@@ -28,6 +28,7 @@ from rowmill.api.chunk_shapes import (
 from rowmill.api.problems import problems
 from rowmill.api.receiving import OneChunkHandler, ReceivingView, need_one_file
 from rowmill.api.shapes import describe_one, describe_upload
+from rowmill.api.table_files import find_table, open_for_table
 from rowmill.claims.intake import read_purpose
 from rowmill.errors import Expired, InputError, NotFound, StateError
 from rowmill.jobs.arrive import await_verdict, complete_upload, is_held
@@ -70,27 +71,34 @@ class InitView(UploadDoorView):
         operation_id="upload_init",
         tags=["uploads"],
         request=InitForm,
-        responses={200: SessionShape, **problems(400, 401, 403, 413, 415, 507)},
+        responses={200: SessionShape, **problems(400, 401, 403, 404, 409, 413, 415, 507)},
     )
     def post(self, request: Request) -> Response:
         """Begin an upload, or go on with the one that was begun with the same words."""
         told = self.read(InitForm)
         self.caller.need_write()
-        size = told["fileSize"]
+        if (table := find_table(self.caller, told)) is not None:
+            session = open_for_table(self.caller, table, lambda kind, mark: self.open(told, kind, None, mark))
+            return Response(describe_session(session))
         kind, intent = read_purpose(self.caller, told)
+        # A file that was begun for a job is not gone on with as a precheck of it.
+        return Response(describe_session(self.open(told, kind, intent, "precheck " if is_for_precheck(intent) else "")))
+
+    def open(self, told: Mapping[str, Any], kind: str, intent: dict[str, Any] | None, mark: str) -> UploadSession:
+        """Open the session, or give the one that the same words began; `mark` keeps those of another purpose apart."""
+        size = told["fileSize"]
         words: dict[str, Any] = {
             "size_bytes": size,
-            # A file that was begun for a job is not gone on with as a precheck of it.
-            "fingerprint": ("precheck " if is_for_precheck(intent) else "") + told.get("fingerprint", ""),
+            "fingerprint": mark + told.get("fingerprint", ""),
             "sha256": read_sha256(told),
             "intent": intent,
             "confirmed": told.get("confirmDuplicate", False),
         }
         if told.get("door") == SessionDoor.BUCKET:  # it cuts the file itself
-            return Response(describe_session(open_bucket_session(self.caller, kind, told["fileName"], **words)))
+            return open_bucket_session(self.caller, kind, told["fileName"], **words)
         count, length = plan(size, told.get("totalChunks", 0), told.get("chunkSize", 0))
         words |= {"door": SessionDoor.CHUNKS, "chunk_count": count, "chunk_bytes": length}
-        return Response(describe_session(open_session(self.caller, kind, told["fileName"], **words)))
+        return open_session(self.caller, kind, told["fileName"], **words)
 
 
 def received(session: UploadSession) -> list[int]:

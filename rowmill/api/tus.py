@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from rowmill.api.base import OrgView
 from rowmill.api.problems import PROBLEM_TYPE, ProblemShape, problems
+from rowmill.api.table_files import find_table, open_for_table
 from rowmill.api.tus_headers import (
     BODY_TYPE,
     EXTENSIONS,
@@ -154,14 +155,15 @@ class TusDoorView(TusView):
             _header("Upload-Defer-Length", description="1: the size is told later."),
             _header(
                 "Upload-Metadata",
-                description="`key base64` with commas: filename, kind, sha256, precheck, the kind's options.",
+                description="`key base64` with commas: filename, kind, sha256, precheck, the kind's options, "
+                "for a cohort's table submission and table.",
             ),
             _CHECKSUM,
         ],
         request=_BODY,
         responses={
             201: OpenApiResponse(description="Location says where the bytes go."),
-            **problems(400, 401, 403, 409, 412, 413, 415, 507),
+            **problems(400, 401, 403, 404, 409, 412, 413, 415, 507),
             **_MISMATCH,
         },
     )
@@ -189,11 +191,21 @@ class TusDoorView(TusView):
         """Open the session. Raises: InputError bad_option, bad_metadata and all that `open_appending` raises."""
         told = read_metadata(metadata)
         self.caller.need_write()
+        if (table := find_table(self.caller, told)) is not None:
+            return open_for_table(
+                self.caller, table, lambda kind, mark: self._begin(told, kind, None, length, metadata)
+            )
         kind = told.get("kind") or default_kind()
         if told.get("precheck", "").lower() in YES:
             kind, intent = read_purpose(self.caller, told)
         else:
             intent = read_intent(self.caller, kind, told) if kind in KINDS else {}
+        return self._begin(told, kind, intent, length, metadata)
+
+    def _begin(
+        self, told: dict[str, str], kind: str, intent: dict[str, Any] | None, length: int | None, metadata: str
+    ) -> UploadSession:
+        """Open the session of a purpose that is known."""
         return open_appending(
             self.caller,
             kind,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from rowmill.checks.values import CELL, as_day, matches, outside, sure_day, unless
 from rowmill.contracts import Check
 from rowmill.tabular.load import BLANK
 
-# Both forms that payers' files use. try_strptime knows the calendar: 02/30/2020 is no date. The pattern comes first
-# because try_strptime alone takes one-digit years and trailing blanks. Midnight behind a day is how many programs write a
-# day that they keep as a point in time; any other hour is no date.
-AS_DATE = (
-    "coalesce("
-    "CASE WHEN regexp_full_match(trim({column}), '\\d{4}-\\d{2}-\\d{2}([ T]00:00(:00(\\.0+)?)?)?') "
-    "THEN try_strptime(trim({column})[:10], '%Y-%m-%d') END, "
-    "CASE WHEN regexp_full_match(trim({column}), '\\d{1,2}/\\d{1,2}/\\d{4}') "
-    "THEN try_strptime(trim({column}), '%m/%d/%Y') END)"
+# Both forms that payers' files use. try_strptime knows the calendar: 02/30/2020 is no date. Midnight behind a day is how
+# many programs write a day that they keep as a point in time; any other hour is no date.
+AS_DATE = as_day(
+    ("\\d{4}-\\d{2}-\\d{2}([ T]00:00(:00(\\.0+)?)?)?", "%Y-%m-%d"),
+    ("\\d{1,2}/\\d{1,2}/\\d{4}", "%m/%d/%Y"),
+    cut="[:10]",
 )
+
+# What is written so lies in the years from 1900 up to one that is over, if it is a date at all.
+_FIRST, _PAST = "TIMESTAMP '1900-01-01'", "(19\\d\\d|20[01]\\d|202[0-5])"
+_SHORTENED = "[-+]?\\d+([.,]\\d+)?[eE]\\+?\\d{1,3}"
 
 REQUIRED = Check(
     slug="required",
@@ -26,19 +28,24 @@ DATE = Check(
     slug="date",
     title="this is not a date",
     help="Write it as 1980-01-15 or 01/15/1980 (month first), and look whether that day exists.",
-    bad_when=f"{AS_DATE} IS NULL",
+    bad_when=unless(
+        matches(f"{sure_day('%Y-%m-%d', zero='0')}( 00:00:00)?|{sure_day('%m/%d/%Y')}"), f"{AS_DATE} IS NULL"
+    ),
 )
 DATE_NOT_FUTURE = Check(
     slug="date-not-future",
     title="this date lies in the future or before 1900",
     help="Correct the year; dates from 1900 to today are taken.",
-    bad_when=f"coalesce({AS_DATE} > current_localtimestamp() OR {AS_DATE} < TIMESTAMP '1900-01-01', false)",
+    bad_when=unless(
+        matches(f"{_PAST}-\\d\\d-\\d\\d|\\d\\d?/\\d\\d?/{_PAST}"),
+        f"coalesce({outside(AS_DATE, _FIRST, 'current_localtimestamp()')}, false)",
+    ),
 )
 LOST_DIGITS = Check(
     slug="lost-digits",
     title="a spreadsheet has shortened this number, its last digits are lost",
     help="Take the number from where it first came from; format the column as text before opening the file.",
-    bad_when="regexp_full_match(trim({column}), '[-+]?\\d+([.,]\\d+)?[eE]\\+?\\d{1,3}')",
+    bad_when=unless("NOT (contains({column}, 'E') OR contains({column}, 'e'))", matches(_SHORTENED, CELL)),
 )
 UNIQUE = Check(
     slug="unique",

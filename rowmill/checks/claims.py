@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rowmill.checks.values import not_matching
 from rowmill.contracts import Check
 
 CLAIM_NUMBER = Check(
     slug="claim-number",
     title="this is not a claim number: 1 to 50 letters, digits and dashes are allowed",
     help="Take the number as the payer writes it, without blanks or other signs.",
-    bad_when="NOT regexp_full_match(trim({column}), '[A-Za-z0-9-]{1,50}')",
+    bad_when=not_matching("[A-Za-z0-9-]{1,50}"),
 )
 SUBSCRIBER_ID = Check(
     slug="subscriber-id",
@@ -20,5 +21,5 @@ TIN = Check(
     slug="tin",
     title="this is not a TIN: nine digits are needed, a dash is allowed",
     help="Write it as 123456789 or 12-3456789; look whether a leading zero was lost.",
-    bad_when="NOT regexp_full_match(trim({column}), '\\d{2}-?\\d{7}')",
+    bad_when=not_matching("\\d{2}-?\\d{7}"),
 )

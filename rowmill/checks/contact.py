@@ -6,7 +6,7 @@ USPS Publication 28 appendix B (states, the district, territories, military mail
 
 from __future__ import annotations
 
-from rowmill.checks.values import CELL, not_matching
+from rowmill.checks.values import CELL, matches, not_matching, unless
 from rowmill.contracts import Check
 
 _ATOM = "[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+"  # the quote is doubled: this stands inside an SQL text
@@ -20,14 +20,31 @@ _STATES = (
     "A[LKZRSAEP]|C[AOT]|D[EC]|F[LM]|G[AU]|HI|I[DLNA]|K[SY]|LA|M[EDAINSOTPH]|N[EVHJMYCD]|O[HKR]|P[ARW]|RI|S[CD]|T[NX]|UT|V[TAI]|"
     "W[AVIY]"
 )
+_MAILBOX = f"{_ATOM}(\\.{_ATOM})*@({_LABEL}\\.)+{_LABEL}"
+
+
+def _not_within_2048(pattern: str) -> str:
+    """Give the condition for cells that a pattern does not match, or that are longer than addresses may be."""
+    return unless(
+        f"strlen({{column}}) <= 2048 AND {matches(pattern)}", f"(length({CELL}) > 2048 OR NOT {matches(pattern, CELL)})"
+    )
+
+
+def _not_a_zip(pattern: str) -> str:
+    """Give the condition for cells that a pattern does not match, or that begin with the area 00000, which there is not."""
+    return unless(
+        f"NOT starts_with({{column}}, '00000') AND {matches(pattern)}",
+        f"(starts_with({CELL}, '00000') OR NOT {matches(pattern, CELL)})",
+    )
+
 
 EMAIL = Check(
     slug="email",
     title="this is not an e-mail address",
     help="Write one address, without a name or brackets around it: ann@example.org.",
-    bad_when=(
-        f"length({CELL}) > 254 OR strpos({CELL}, '@') > 65 OR "
-        + not_matching(f"{_ATOM}(\\.{_ATOM})*@({_LABEL}\\.)+{_LABEL}")
+    bad_when=unless(
+        f"strlen({{column}}) <= 254 AND strpos({{column}}, '@') <= 65 AND {matches(_MAILBOX)}",
+        f"(length({CELL}) > 254 OR strpos({CELL}, '@') > 65 OR NOT {matches(_MAILBOX, CELL)})",
     ),
 )
 PHONE = Check(
@@ -48,31 +65,30 @@ URL = Check(
     slug="url",
     title="this is not a web address",
     help="Write it whole, with https:// before it and no blanks in it.",
-    bad_when=f"length({CELL}) > 2048 OR "
-    + not_matching(f"[Hh][Tt][Tt][Pp][Ss]?://{_HOST}(:\\d{{1,5}})?([/?#]{_URI_SIGN}*)?"),
+    bad_when=_not_within_2048(f"[Hh][Tt][Tt][Pp][Ss]?://{_HOST}(:\\d{{1,5}})?([/?#]{_URI_SIGN}*)?"),
 )
 URI = Check(
     slug="uri",
     title="this is not a URI",
     help="Write it whole, with its scheme before it: https://example.org, urn:isbn:0451450523.",
-    bad_when=f"length({CELL}) > 2048 OR " + not_matching(f"[A-Za-z][A-Za-z0-9+.-]*:{_URI_SIGN}+"),
+    bad_when=_not_within_2048(f"[A-Za-z][A-Za-z0-9+.-]*:{_URI_SIGN}+"),
 )
 US_STATE = Check(
     slug="us-state",
     title="this is not the two-letter code of a US state or territory",
     help="Write the code of the postal service: CA for California, DC, PR.",
     # RE2 folds a few signs outside ASCII as well: they are kept out first.
-    bad_when=not_matching("[A-Za-z]{2}") + " OR " + not_matching(f"(?i){_STATES}"),
+    bad_when=unless(matches(_STATES), f"NOT ({matches('[A-Za-z]{2}', CELL)} AND {matches('(?i)' + _STATES, CELL)})"),
 )
 ZIP = Check(
     slug="zip",
     title="this is not a ZIP code: five digits are needed, or nine",
     help="Write it as 02134 or 02134-1234; look whether a leading zero was lost.",
-    bad_when=f"{CELL}[:5] = '00000' OR " + not_matching("\\d{5}(-?\\d{4})?"),
+    bad_when=_not_a_zip("\\d{5}(-?\\d{4})?"),
 )
 ZIP_PLUS_4 = Check(
     slug="zip-plus-4",
     title="this is not a ZIP+4 code: nine digits are needed",
     help="Write it as 02134-1234; look whether a leading zero was lost.",
-    bad_when=f"{CELL}[:5] = '00000' OR " + not_matching("\\d{5}-?\\d{4}"),
+    bad_when=_not_a_zip("\\d{5}-?\\d{4}"),
 )

@@ -18,13 +18,14 @@ from typing import Any, Literal
 import duckdb
 
 from rowmill.checks.basic import AS_DATE
-from rowmill.checks.values import CELL
+from rowmill.checks.values import BARE, CELL, as_day, matches, outside, sure_day, unless
 from rowmill.contracts import Check
 from rowmill.errors import InputError
 from rowmill.tabular.load import BLANK, quote_text
 
 MOST_PATTERN = 500
 MOST_VALUES = 1000
+_FEW_VALUES = 20  # a list of so many is looked through faster than DuckDB joins it
 MOST_SLUG = 60
 MOST_SAID = 120
 # What DuckDB's trim takes off: every sign of Unicode's category Zs.
@@ -109,6 +110,8 @@ def length(least: int | None = None, most: int | None = None) -> Check:
     _need_order(least, most, "length")
     if any(limit is not None and (type(limit) is not int or not 0 <= limit < 10**9) for limit in (least, most)):
         raise InputError("A check of length needs whole numbers from 0.")
+    fits = f"strlen({{column}}) <= {most}" if least is None else f"{BARE} AND strlen({{column}}) >= {least}"
+    fits += f" AND strlen({{column}}) <= {most}" if None not in (least, most) else ""
     parts = [f"length({CELL}) < {least}"] if least is not None else []
     parts += [f"length({CELL}) > {most}"] if most is not None else []
     said = _say_limits(least, most)
@@ -116,7 +119,7 @@ def length(least: int | None = None, most: int | None = None) -> Check:
         _slug("length", *_between(least, most)),
         f"this has not the right length: {said} characters are needed",
         "Look whether something was cut off, or got into the wrong column.",
-        " OR ".join(parts),
+        unless(fits, f"({' OR '.join(parts)})"),
         keywords=_keywords(minLength=least, maxLength=most),
     )
 
@@ -143,10 +146,15 @@ def number_range(least: Number | None = None, most: Number | None = None) -> Che
     low = None if least is None else read_number(least)
     high = None if most is None else read_number(most)
     _need_order(low, high, "size")
-    outside = " OR ".join(
+    beyond = " OR ".join(
         f"coalesce(TRY_CAST({CELL} AS DECIMAL(38,12)) {sign} CAST('{limit:f}' AS DECIMAL(38,12)), "
         f"TRY_CAST({CELL} AS DOUBLE) {sign} CAST('{limit:f}' AS DOUBLE), false)"
         for sign, limit in (("<", low), (">", high))
+        if limit is not None
+    )
+    inside = "".join(
+        f" AND TRY_CAST({{column}} AS DECIMAL(38,12)) {sign} CAST('{limit:f}' AS DECIMAL(38,12))"
+        for sign, limit in ((">=", low), ("<=", high))
         if limit is not None
     )
     ends = [end for end, limit in (("NaN", low or high or 0), ("INF", high), ("-INF", low)) if limit is not None]
@@ -155,8 +163,11 @@ def number_range(least: Number | None = None, most: Number | None = None) -> Che
         _slug("number", *_between(low_text, high_text)),
         f"this number is out of its limits: {_say_limits(low_text, high_text)} is taken",
         "Look whether a point is missing or misplaced, or the sign is wrong.",
-        f"CASE WHEN regexp_full_match({CELL}, '{_NUMBER}') THEN {outside} "
-        f"ELSE {CELL} IN ({', '.join(map(quote_text, ends))}) END",
+        unless(
+            matches(_NUMBER) + inside,
+            f"CASE WHEN {matches(_NUMBER, CELL)} THEN {beyond} "
+            f"ELSE list_contains([{', '.join(map(quote_text, ends))}], {CELL}) END",
+        ),
         keywords=_keywords(minimum=low_text, maximum=high_text),
     )
 
@@ -173,7 +184,7 @@ def _as_day(form: str) -> str:
     )
     if compact:
         pattern = pattern.replace("{1,2}", "{2}")
-    return f"(CASE WHEN regexp_full_match({CELL}, '{pattern}') THEN try_strptime({CELL}, '{form}') END)"
+    return f"({as_day((pattern, form))})"
 
 
 def date_form(form: str) -> Check:
@@ -186,7 +197,7 @@ def date_form(form: str) -> Check:
         f"date-{FORMS[form]}",
         "this is not a date in the form that this column has",
         f"Write it as {said}, and look whether that day exists.",
-        f"{day} IS NULL",
+        unless(matches(sure_day(form, "0?" if set(form) & set("./-") else "0")), f"{day} IS NULL"),
         keywords=(("type", "date"), ("format", form)),
     )
 
@@ -198,18 +209,17 @@ def date_range(first: date | None = None, last: date | None = None, form: str = 
     """
     _need_order(first, last, "dates")
     day = _as_day(form)
-    outside = " OR ".join(
-        f"{day} {sign} DATE '{limit:%Y-%m-%d}'" if sign == "<" else f"{day} >= DATE '{limit:%Y-%m-%d}' + INTERVAL 1 DAY"
-        for sign, limit in (("<", first), (">", last))
-        if limit is not None
-    )
     shown = [None if limit is None else limit.isoformat() for limit in (first, last)]
+    # The day is midnight in every form.
+    bad = outside(day, f"DATE '{shown[0]}'", f"DATE '{shown[1]}'")
+    if first is None or last is None:
+        bad = f"{day} > DATE '{shown[1]}'" if first is None else f"{day} < DATE '{shown[0]}'"
     said = " ".join(f"{word} {limit}" for word, limit in zip(("from", "to"), shown, strict=True) if limit)
     return Check(
         _slug("date", *([] if form == "any" else [FORMS[form]]), *_between(*shown)),
         f"this date is out of its limits: dates {said} are taken",
         "Correct the year, or look whether day and month are exchanged.",
-        f"coalesce({outside}, false)",
+        f"coalesce({bad}, false)",
         keywords=_keywords(minimum=shown[0], maximum=shown[1]) + (() if form == "any" else (("format", form),)),
     )
 
@@ -240,7 +250,7 @@ def pattern(expression: str) -> Check:
         f"pattern-{digest(expression)}",
         "this has not the form that this column needs",
         "Compare it with the rows above and below.",
-        f"NOT regexp_full_match({CELL}, {quoted})",
+        unless(f"{BARE} AND regexp_full_match({{column}}, {quoted})", f"NOT regexp_full_match({CELL}, {quoted})"),
         keywords=(("pattern", expression),),
     )
 
@@ -256,11 +266,15 @@ def one_of(values: Sequence[str], *, any_case: bool = False) -> Check:
     cell, listed = CELL, ", ".join(map(quote_value, wanted))
     if any_case:
         cell, listed = f"lower({CELL})", ", ".join(f"lower({quote_value(value)})" for value in wanted)
+    bad = f"{cell} NOT IN ({listed})"
+    if len(wanted) <= _FEW_VALUES:
+        bad = f"NOT list_contains([{listed}], {cell})"
+        bad = bad if any_case else unless(f"list_contains([{listed}], {{column}})", bad)
     return Check(
         f"one-of-{'any-case-' if any_case else ''}{digest(*sorted(wanted))}",
         "this is none of the values that this column takes",
         f"Write one of: {said}." if len(said) <= MOST_SAID else "Take one of the values that are agreed.",
-        f"{cell} NOT IN ({listed})",
+        bad,
         keywords=() if any_case else (("enum", wanted),),
     )
 

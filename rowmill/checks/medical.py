@@ -7,7 +7,7 @@ and PLA, CMS HCPCS level II. Shape only: no list of codes is held, so a code of 
 
 from __future__ import annotations
 
-from rowmill.checks.values import CELL, not_matching
+from rowmill.checks.values import CELL, matches, not_matching
 from rowmill.contracts import Check
 
 _MOST_DIGITS = 19
@@ -16,8 +16,9 @@ _PREFIX_SUM = 24
 _CPT = "\\d{4}[0-9FTUMftum]"
 
 
-def _misses_luhn(digits: int, more: int = 0) -> str:
-    """Give the condition for a number whose digits, every second one from the right doubled, add up to no multiple of ten.
+def _misses_luhn(pattern: str, digits: int, more: int = 0) -> str:
+    """Give the condition for cells that a pattern does not match, or whose digits, every second one from the right doubled,
+    add up to no multiple of ten.
 
     A doubled digit d counts the sum of its figures, 2d - 9 for d above 4: to the last digit 2d + d // 5. And the last digit of
     the whole sum is that of the quotients by powers of ten, so no digit has to be cut out: n, twice n // 10, n // 50, less
@@ -29,24 +30,23 @@ def _misses_luhn(digits: int, more: int = 0) -> str:
         added += [f"2 * (whole // {10**place}::UBIGINT)", f"whole // {5 * 10**place}::UBIGINT"]
         taken += [f" - whole // {10 ** (place + 1)}::UBIGINT"] if place + 1 < digits else []
     total = f"{' + '.join(added)} + {more}{''.join(taken)}"
-    return f"list_transform([TRY_CAST({CELL} AS UBIGINT)], lambda whole: ({total}) % 10 <> 0)[1]"
+    number = f"coalesce(TRY_CAST({{column}} AS UBIGINT), TRY_CAST({CELL} AS UBIGINT))"
+    misses = f"list_transform([{number}], lambda whole: ({total}) % 10 <> 0)[1]"
+    fits = f"CASE WHEN {matches(pattern)} THEN true ELSE {matches(pattern, CELL)} END"
+    return f"CASE WHEN {fits} THEN {misses} ELSE true END"
 
 
 LUHN = Check(
     slug="luhn",
     title="the check digit of this number is wrong",
     help="Compare it digit by digit with where it came from; 2 to 19 digits without blanks are needed.",
-    bad_when=(
-        f"CASE WHEN regexp_full_match({CELL}, '\\d{{2,{_MOST_DIGITS}}}') THEN {_misses_luhn(_MOST_DIGITS)} ELSE true END"
-    ),
+    bad_when=_misses_luhn(f"\\d{{2,{_MOST_DIGITS}}}", _MOST_DIGITS),
 )
 NPI = Check(
     slug="npi",
     title="this is not an NPI: ten digits are needed, the first 1 or 2, the last a check digit that fits",
     help="Compare it digit by digit with the provider's record in NPPES.",
-    bad_when=(
-        f"CASE WHEN regexp_full_match({CELL}, '[12]\\d{{9}}') THEN {_misses_luhn(10, _PREFIX_SUM)} ELSE true END"
-    ),
+    bad_when=_misses_luhn("[12]\\d{9}", 10, _PREFIX_SUM),
 )
 ICD_10_CM = Check(
     slug="icd-10-cm",

@@ -54,7 +54,8 @@ def read_intent(caller: Caller, kind: str, form: Mapping[str, Any]) -> dict[str,
         raise InputError(f"kind is not one that this installation knows. It takes: {known}.", code="bad_option")
     if not registry.get_kind(kind).makes_jobs:
         raise InputError(
-            "Files of this kind are sent to a table of a submission: POST /submissions/{id}/upload.", code="bad_option"
+            "Files of this kind are sent to a table of a submission: name both, as `submission` and `table`.",
+            code="bad_option",
         )
     if registry.get_kind(kind).merges:
         return {"duplicates": _policy(form), **_sheet(form), **_words(form)}

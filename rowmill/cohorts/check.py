@@ -15,16 +15,19 @@ from typing import Any
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from rowmill import audit
 from rowmill.cohorts.files import DATABASE, IDS, hold_file, keep_unknown, publish_file, remove_derived
+from rowmill.cohorts.following import check_anew
 from rowmill.cohorts.intake import ID_MEND, NEW_FILE
 from rowmill.cohorts.submissions import patient_table_of
 from rowmill.contracts import Column, Finding, Inspection
+from rowmill.doorbell import INTERACTIVE, ring
 from rowmill.errors import ChildError, LostLease
 from rowmill.faults import fault_point
-from rowmill.models import SubmissionTable, TableState, Upload
+from rowmill.models import SubmissionTable, TableState, UnknownIds, Upload, UploadState
 from rowmill.registry import get_kind
 from rowmill.tabular.child import run_in_child
 from rowmill.uploads.inspect import (
@@ -38,7 +41,7 @@ from rowmill.uploads.inspect import (
 )
 from rowmill.uploads.mending import needs_bytes
 from rowmill.uploads.places import get_storage, hash_file, hold_original, original_key, publish_original
-from rowmill.uploads.purge import purge_upload
+from rowmill.uploads.purge import purge_unless_copied
 from rowmill.uploads.rules import child_limits, make_scratch, rules_of_upload
 
 log = structlog.get_logger("rowmill.cohorts")
@@ -75,11 +78,14 @@ def check_table_file(upload: Upload, usual: Callable[[Upload], Upload]) -> Uploa
     are nowhere. Again: yes, by whoever claims it; what a dead one left of derived files goes first.
     """
     _adopt(upload)
-    table = SubmissionTable.objects.select_related("org", "submission").filter(upload=upload).first()
+    table = _find_table(upload)
     if table is None:
         return usual(upload)
-    remove_derived(upload)
-    _move(upload, table, state=TableState.CONVERTING)
+    _remove_unkept(upload, table)
+    if (
+        table.state != TableState.VALIDATING
+    ):  # where the file is checked anew, it is not converted again before one's eyes
+        _move(upload, table, state=TableState.CONVERTING)
     scratch = make_scratch()
     try:
         if (stopped := _make_mended(upload, table, scratch)) is not None:
@@ -88,7 +94,7 @@ def check_table_file(upload: Upload, usual: Callable[[Upload], Upload]) -> Uploa
         if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
             return refuse_unread(upload, wrong)
         while not _check_once(upload, table, scratch):  # the patient file was replaced meanwhile
-            remove_derived(upload)
+            _remove_unkept(upload, table)
     except (LostLease, SubmissionTable.DoesNotExist) as lost:  # the latter where the whole submission is gone
         if Upload.objects.filter(pk=upload.pk, purged_at__isnull=False).exists():
             remove_derived(upload)  # deleted while it was checked: what was made since then goes too
@@ -106,14 +112,39 @@ def _adopt(upload: Upload) -> None:
         refused.update(upload=upload, **NEW_FILE)
 
 
+def _find_table(upload: Upload) -> SubmissionTable | None:
+    """Find the table whose latest file this is, or whose file in use, which is checked anew."""
+    tables = SubmissionTable.objects.select_related("org", "submission")
+    return tables.filter(upload=upload).first() or tables.filter(accepted=upload).first()
+
+
+def _is_kept(upload: Upload, table: SubmissionTable) -> bool:
+    """Tell whether this is the file in use, its database still there: it is checked anew and need not be made again."""
+    database = table.files.get(DATABASE)
+    return table.accepted_id == upload.pk and bool(database) and get_storage().stat(database["key"]) is not None
+
+
+def _remove_unkept(upload: Upload, table: SubmissionTable) -> None:
+    """Remove what a dead inspector, or an earlier round, made of this file; what is in use stays."""
+    if not _is_kept(upload, table):
+        remove_derived(upload)
+
+
 def _check_once(upload: Upload, table: SubmissionTable, scratch: Path) -> bool:
     """Check a file against the patient file as it is now. Gives False where that is another one by the end."""
-    judged = _judge(upload, table, scratch)
+    kept = _is_kept(upload, table)
+    judged = _judge(upload, table, scratch, kept=kept)
     fault_point("ids_checked")
+    if kept and not judged.found:  # the child died: that is no word against a file that was accepted
+        _leave(upload, table)
+        return True
     renew_lease(upload)
     publish_original(upload)
-    files = {}
-    if judged.accepted:
+    files = table.files if kept else {}
+    if kept and not judged.accepted:
+        remove_derived(upload)  # before the verdict, so that a crash in between leaves none of them behind
+        fault_point("table_dropped")
+    if judged.accepted and not kept:
         files = {IDS: publish_file(upload, IDS, scratch / "ids")} if table.is_patient_table else {}
         files[DATABASE] = publish_file(upload, DATABASE, scratch / "database")
         fault_point("table_kept")
@@ -123,14 +154,28 @@ def _check_once(upload: Upload, table: SubmissionTable, scratch: Path) -> bool:
         return False
     _tell(upload, table, judged)
     for replaced in old:
-        purge_upload(replaced)
+        purge_unless_copied(replaced)
+    ring(INTERACTIVE)  # a new patient file has others checked anew
     return True
 
 
-def _move(upload: Upload, table: SubmissionTable, **changes: Any) -> None:
-    """Say on the table how far its file is, under the fence. Raises: LostLease."""
+@transaction.atomic
+def _leave(upload: Upload, table: SubmissionTable) -> None:
+    """Leave a file in use as it is, compared with an earlier patient file; the page says so. Raises: LostLease."""
     renew_lease(upload)
-    if not SubmissionTable.objects.filter(pk=table.pk, upload=upload).update(**changes):
+    Upload.objects.filter(pk=upload.pk).update(state=UploadState.READY, lease_until=None)
+    waiting = SubmissionTable.objects.filter(pk=table.pk, upload=upload)
+    waiting.update(state=TableState.READY, row_count=table.accepted_rows, id_count=table.accepted_ids)
+    audit.record(
+        upload.org, None, "table.recheck", "upload", upload.public_id, table=table.name, outcome="not compared"
+    )
+
+
+def _move(upload: Upload, table: SubmissionTable, **changes: Any) -> None:
+    """Say on the table how far its latest file is, under the fence. Raises: LostLease."""
+    renew_lease(upload)
+    latest = SubmissionTable.objects.filter(pk=table.pk, upload=upload).update(**changes)
+    if not latest and not SubmissionTable.objects.filter(pk=table.pk, accepted=upload).exists():
         raise LostLease("The table of this file was deleted.")
 
 
@@ -150,13 +195,13 @@ def _request(upload: Upload, table: SubmissionTable) -> dict[str, Any]:
     return {"rules": replace(rules_of_upload(upload), columns=columns_of(table)).to_json()}
 
 
-def _judge(upload: Upload, table: SubmissionTable, scratch: Path) -> _Judged:
-    """Run the child; where it dies, the file is refused in words."""
+def _judge(upload: Upload, table: SubmissionTable, scratch: Path, *, kept: bool) -> _Judged:
+    """Run the child; where it dies, the file is refused in words. `kept`: its database is there and is not made again."""
     begun = time.perf_counter()
     known = None if table.is_patient_table else patient_table_of(table.submission).accepted
     request = _request(upload, table) | {
         "ids_out": str(scratch / "ids"),
-        "database_out": str(scratch / "database"),
+        "database_out": "" if kept else str(scratch / "database"),
         "table": table.name,
         "unknown_limit": KEPT_UNKNOWN,
         "known": "",
@@ -220,29 +265,42 @@ def _write(upload: Upload, table: SubmissionTable, judged: _Judged, files: dict[
 
     None where the patient file is no longer the one that was compared with: nothing is written then. Raises: LostLease.
     """
-    if judged.known is not None and judged.accepted:
+    if judged.known is not None:
         patients = SubmissionTable.objects.select_for_update().get(submission=table.submission, is_patient_table=True)
         if patients.accepted_id != judged.known.pk:
             return None
     write_verdict(upload, _as_verdict(judged), {})
     fault_point("table_judging")
-    current = SubmissionTable.objects.select_related("accepted").filter(pk=table.pk, upload=upload).first()
+    of_this = Q(upload=upload) | Q(accepted=upload)
+    current = SubmissionTable.objects.select_related("accepted").filter(of_this, pk=table.pk).first()
     if current is None:
         raise LostLease("The table of this file was deleted.")
-    old = (current.accepted,) if judged.accepted and current.accepted is not None else ()
-    changes = _changes(upload, judged)
+    before = current.accepted
+    old = (before,) if judged.accepted and before is not None and before.pk != upload.pk else ()
+    changes = _changes(upload, judged) if current.upload_id == upload.pk else {}
     if judged.accepted:
-        changes |= {"accepted": upload, "accepted_at": timezone.now(), "accepted_rows": judged.inspection.row_count}
-        changes |= {"accepted_ids": judged.found["ids"], "files": files, "checked_against": judged.known}
+        changes |= {"accepted": upload, "accepted_rows": judged.inspection.row_count, "files": files}
+        changes |= {"accepted_ids": judged.found["ids"], "checked_against": judged.known}
+        changes |= {"accepted_at": timezone.now()} if before is None or before.pk != upload.pk else {}
+    elif before is not None and before.pk == upload.pk:  # it fits the patient file no more
+        changes |= {"accepted": None, "accepted_rows": None, "files": {}, "accepted_ids": None, "accepted_at": None}
     SubmissionTable.objects.filter(pk=table.pk).update(**changes)
     if judged.found.get("unknown_count"):
         keep_unknown(upload, judged.found["unknown"])
-    Upload.objects.filter(pk__in=[one.pk for one in old]).update(purge_after=timezone.now())
+    else:
+        UnknownIds.objects.filter(upload=upload).delete()  # of an earlier patient file
+    let_go = Upload.objects.filter(pk__in=[one.pk for one in old])
+    let_go.filter(state=UploadState.CHECKING).update(
+        state=UploadState.READY, lease_until=None
+    )  # nobody needs its check
+    let_go.update(purge_after=timezone.now())
     verb = "table.accept" if judged.accepted else "table.refuse"
     audit.record(
         upload.org, None, verb, "upload", upload.public_id,
-        table=table.name, unknown=judged.found.get("unknown_count", 0), derived_files=len(files),
+        table=table.name, unknown=judged.found.get("unknown_count", 0), derived_files=len(files) if judged.accepted else 0,
     )  # fmt: skip
+    if judged.accepted if table.is_patient_table else not judged.accepted:
+        check_anew(table.submission, None if table.is_patient_table else table)
     return old
 
 

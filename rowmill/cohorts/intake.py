@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from rowmill import audit
+from rowmill.cohorts.following import note_before
 from rowmill.doorbell import INTERACTIVE, ring
 from rowmill.errors import InputError, OutOfSpace, StateError, StorageFault
 from rowmill.faults import fault_point
-from rowmill.models import WORKING_STATES, SubmissionTable, TableState, Upload
+from rowmill.models import WORKING_STATES, SessionState, SubmissionTable, TableState, Upload, UploadSession
 from rowmill.orgs import Caller
 from rowmill.uploads.mending import mended_name
 from rowmill.uploads.places import publish_original
 from rowmill.uploads.receive import abandon_upload, begin_upload, clean_name, finish_upload, receive_whole
+from rowmill.uploads.sessions import cancel_session
 
 log = structlog.get_logger("rowmill.cohorts")
 KIND = "cohort_table"
@@ -44,7 +47,12 @@ def most_bytes() -> int:
 
 
 def need_takable(table: SubmissionTable) -> None:
-    """Raises: StateError while a file of this table is being checked, and while the patient table has no file yet."""
+    """Raises: StateError while a file of this table comes in or is checked, and while the patient table has no file yet."""
+    if table.state == TableState.UPLOADING:
+        raise StateError(
+            "A file of this table is coming in. Wait until it is here, or cancel it on the table's page.",
+            code="in_progress",
+        )
     if table.state in WORKING_STATES:
         raise StateError("A file of this table is being checked. Wait until it is done.", code="in_progress")
     if not table.is_patient_table and not _has_patients(table):
@@ -81,6 +89,48 @@ def take_table_file(caller: Caller, table: SubmissionTable, name: str, chunks: I
     ring(INTERACTIVE)
     table.refresh_from_db()
     return table
+
+
+def begin_sending(caller: Caller, table: SubmissionTable, open_session: Callable[[], UploadSession]) -> UploadSession:
+    """Open a session by which a table's file comes in, in pieces; the table is UPLOADING until all of it is here.
+
+    One that the same person began for this table and did not finish gives way, as nobody can finish both.
+    Raises: NotAllowed; StateError in_progress, no_patient_file; all that `open_session` raises. Again: gives the same
+    where `open_session` does.
+    """
+    caller.need_write()
+    mine = find_sending(table).filter(created_by=caller.user).first()
+    if mine is None:
+        need_takable(table)
+    session = open_session()
+    if session.upload_id == table.upload_id:
+        return session
+    try:
+        if mine is not None:
+            cancel_session(caller, mine)
+            table.refresh_from_db()
+        _begin(caller, table, session.upload)
+    except StateError:
+        cancel_session(caller, session)
+        raise
+    fault_point("table_sending")
+    return session
+
+
+def find_sending(table: SubmissionTable) -> QuerySet[UploadSession]:
+    """Find the session by which a table's latest file is coming in."""
+    under_way = UploadSession.objects.exclude(state=SessionState.CLOSED).select_related("upload", "org", "created_by")
+    return under_way.filter(upload=table.upload, org_id=table.org_id) if table.upload_id else under_way.none()
+
+
+def cancel_sending(caller: Caller, table: SubmissionTable) -> None:
+    """Give up the file that is coming in, whoever sends it; the table is again as it was before. Again: yes.
+
+    Raises: NotAllowed; StateError where all of it is here already.
+    """
+    caller.need_write()
+    for session in find_sending(table):
+        cancel_session(caller, session)
 
 
 def mend_table(caller: Caller, table: SubmissionTable, causes: Sequence[str]) -> SubmissionTable:
@@ -120,9 +170,14 @@ def mend_table(caller: Caller, table: SubmissionTable, causes: Sequence[str]) ->
 def _begin(caller: Caller, table: SubmissionTable, upload: Upload) -> None:
     """Make an upload the table's latest. Raises: StateError where another one came first."""
     with transaction.atomic():
-        idle = SubmissionTable.objects.filter(pk=table.pk, upload=table.upload).exclude(state__in=WORKING_STATES)
-        changed = idle.update(upload=upload, **NEW_FILE | {"state": TableState.UPLOADING})
-        if changed:
+        held = SubmissionTable.objects.select_for_update().filter(pk=table.pk, upload=table.upload_id).first()
+        changed = held is not None and held.state not in WORKING_STATES
+        if held is not None and changed:
+            upload.inspection = {"before": note_before(held)}
+            upload.save(update_fields=["inspection"])
+            SubmissionTable.objects.filter(pk=held.pk).update(
+                upload=upload, **NEW_FILE | {"state": TableState.UPLOADING}
+            )
             audit.record(
                 caller.org, caller.user, "table.upload", "submission", table.submission.public_id,
                 table=table.name, upload=str(upload.public_id),

@@ -74,6 +74,8 @@ def find_warning(table: SubmissionTable) -> str:
     if not table.is_patient_table and table.accepted is not None:
         patients = table.submission.tables.filter(is_patient_table=True).first()
         if patients is not None and patients.accepted_id != table.checked_against_id:
+            if is_working(table):
+                return "The patient file was replaced. What is in use is checked anew against it."
             return "The patient file was replaced after this table was checked. Send the table again to check it anew."
     return ""
 

@@ -9,11 +9,20 @@ from django.db import IntegrityError, transaction
 
 from rowmill import audit
 from rowmill.errors import InputError, NotFound, StateError
-from rowmill.models import WORKING_STATES, Cohort, Submission, SubmissionTable, TableState, Upload, UploadState
+from rowmill.models import (
+    Cohort,
+    SessionState,
+    Submission,
+    SubmissionTable,
+    Upload,
+    UploadSession,
+    UploadState,
+)
 from rowmill.models.text import without_nul
 from rowmill.orgs import Caller, fetch, own
 from rowmill.uploads.purge import purge_upload
 from rowmill.uploads.receive import abandon_upload
+from rowmill.uploads.sessions import cancel_session
 
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")
 RESERVED = frozenset({"upload", "delete", "tables", "status"})  # words of our own addresses
@@ -101,26 +110,12 @@ def fetch_table(caller: Caller, public_id: UUID | str, name: str) -> SubmissionT
     table = tables.filter(submission=submission, name=name).first()
     if table is None:
         raise NotFound("There is no such table in this submission.")
-    return settle_table(table)
+    return table
 
 
 def patient_table_of(submission: Submission) -> SubmissionTable:
     """Give the table that registers a submission's patient IDs."""
     return SubmissionTable.objects.select_related("accepted").get(submission=submission, is_patient_table=True)
-
-
-def settle_table(table: SubmissionTable) -> SubmissionTable:
-    """Bring a table back whose last file never arrived: its sender, or the machine that received it, gave up. Again: yes."""
-    over = table.upload is None or table.upload.state == UploadState.ABORTED
-    if table.state not in WORKING_STATES or not over:
-        return table
-    message = "The last file did not arrive whole, so nothing of it was kept. Send it again."
-    state = TableState.READY if table.accepted_id else TableState.EMPTY
-    SubmissionTable.objects.filter(pk=table.pk, upload=table.upload, state__in=WORKING_STATES).update(
-        state=state, message=message, code="not_arrived", row_count=table.accepted_rows, id_count=table.accepted_ids
-    )
-    table.refresh_from_db()
-    return table
 
 
 # ------------------------------------------------------------------------------------------------ remove
@@ -181,6 +176,11 @@ def _remove(tables: list[SubmissionTable], caller: Caller) -> None:
 
 def remove_upload(upload: Upload, caller: Caller) -> None:
     """Remove a file and all that was made of it, whatever state it is in. Again: yes."""
-    if upload.state in (UploadState.RECEIVING, UploadState.CHECKING):
+    session = (
+        UploadSession.objects.select_related("upload", "org").filter(upload=upload, state=SessionState.OPEN).first()
+    )
+    if session is not None:
+        cancel_session(caller, session)
+    elif upload.state in (UploadState.RECEIVING, UploadState.CHECKING):
         abandon_upload(upload)
     purge_upload(upload, caller.user)

@@ -127,6 +127,9 @@ class Kind:
         """Judge an upload that the caller holds; a kind may have a way of its own. Raises: what the usual way raises."""
         return usual(upload)
 
+    def follow(self, upload: Any, state: str) -> None:
+        """Take note that an upload is all here ("CHECKING") or never will be ("ABORTED"), in the transaction that says so."""
+
     def open(self, job: JobInfo) -> None:
         """Prepare the job before its first batch. May run twice."""
 

@@ -50,13 +50,14 @@ class Rules:
     """What a file is held against: columns, every check they name by slug, and the slugs of the checks over the row.
 
     Without columns the file is judged by itself. `sheet` is the name of the workbook's sheet that is meant; None: the first
-    visible one that holds data.
+    visible one that holds data. `id_column` is the column whose distinct values are gathered along with the rest.
     """
 
     columns: Sequence[Column] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
     row_checks: Sequence[str] = ()
     sheet: str | None = None
+    id_column: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the rules as plain JSON types: so they are told to the limited child."""
@@ -69,7 +70,7 @@ class Rules:
             Column(**{**c, "aliases": tuple(c["aliases"]), "checks": tuple(c["checks"])}) for c in data["columns"]
         )
         checks = {slug: Check(**check) for slug, check in data["checks"].items()}
-        return cls(tuple(columns), checks, tuple(data["row_checks"]), data["sheet"])
+        return cls(tuple(columns), checks, tuple(data["row_checks"]), data["sheet"], data.get("id_column", ""))
 
 
 NO_RULES = Rules()

@@ -97,6 +97,9 @@ class Inspection:
     `rejected_rows` counts rows with at least one bad cell of severity error. `sheet` is the name of a workbook's sheet
     that was read; its `dialect` is None, and a line is a row of that sheet. `causes` sum the findings up. `damage` is
     the map of the file in equal stretches of bytes, one letter each: "." sound, "w" a warning, "e" an error, "E" mostly errors.
+    `places` has for each of its stretches that is not sound (stretch, line, byte or None) of the first trouble in it;
+    `marks` are (line, the byte it begins at) here and there, so that a line of a large file is found without counting.
+    `distinct_ids` counts the IDs where the rules name a column of IDs and the rows could be read, blank ones left out.
     """
 
     verdict: Literal["sound", "unsound"]
@@ -113,6 +116,9 @@ class Inspection:
     sheet: str = ""
     causes: tuple[Cause, ...] = ()
     damage: str = ""
+    places: tuple[tuple[int, int, int | None], ...] = ()
+    marks: tuple[tuple[int, int], ...] = ()
+    distinct_ids: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""
@@ -130,4 +136,6 @@ class Inspection:
         values["findings"] = tuple(Finding(**f) for f in values["findings"])
         values["causes"] = tuple(Cause(**c) for c in values.get("causes", ()))
         values["header"] = tuple(values["header"])
+        for name in ("places", "marks"):
+            values[name] = tuple(tuple(one) for one in values.get(name, ()))
         return cls(**values)

@@ -35,6 +35,10 @@ class CohortTable(Kind):
         # By name: `rowmill check --kind cohort_table` needs the columns, and has no database to import models for.
         return import_module("rowmill.cohorts.check").check_table_file(upload, usual)
 
+    def follow(self, upload: Any, state: str) -> None:
+        """Say on the table whose file it is."""
+        import_module("rowmill.cohorts.following").follow_upload(upload, state)
+
     def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Say ok for every row without a problem: what there was to do was done for the table as a whole."""
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ import duckdb
 
 from rowmill.tabular import load
 from rowmill.tabular.load import Bad
+
+_CELL = re.compile(r"\bc\d+\b")
 
 
 @dataclass(slots=True)
@@ -22,7 +25,7 @@ class BadRows:
         """Begin a list for some conditions; gives its number."""
         self._tables.append(bad)
         number = len(self._tables) - 1
-        columns = "".join(f", h{i} BOOLEAN" for i in range(len(bad)))
+        columns = "".join(f", h{i} BOOLEAN{_cell(one) and f', v{i} VARCHAR'}" for i, one in enumerate(bad))
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE {_name(number)} (n BIGINT{columns})")
         return number
 
@@ -36,7 +39,10 @@ class BadRows:
             return
         bad = self._tables[number]
         met = [f"({one.met_by('n')})" if count else "false" for one, count in zip(bad, counts, strict=True)]
-        columns = "".join(f", {condition} AS h{i}" for i, condition in enumerate(met))
+        columns = "".join(
+            f", {condition} AS h{i}{_cell(one) and f', CASE WHEN h{i} THEN {_cell(one)} END'}"
+            for i, (one, condition) in enumerate(zip(bad, met, strict=True))
+        )
         any_of = " OR ".join(f"h{i}" for i, count in enumerate(counts) if count)
         # A look-up goes through a join, which keeps no order: the numbers are given before.
         rows = f"(SELECT n + {before} AS n{columns} FROM {load.number_rows(source)})"
@@ -50,6 +56,14 @@ class BadRows:
                     sql = f"SELECT n FROM {_name(number)} WHERE h{i} ORDER BY n LIMIT {limit}"
                     return [row[0] for row in self.con.execute(sql).fetchall()]
         return []
+
+    def dates(self, label: str) -> str | None:
+        """Give the SQL of the cells that break a condition on dates: (v, how often: n); None where they are not at hand."""
+        for number, bad in enumerate(self._tables):
+            for i, one in enumerate(bad):
+                if one.label == label and _cell(one):
+                    return f"(SELECT v{i} AS v, count(*) AS n FROM {_name(number)} WHERE h{i} GROUP BY v)"
+        return None
 
     def blocks(self, labels: Collection[str], rows: int) -> list[tuple[int, int, int]]:
         """Give for each stretch of `rows` rows with bad ones among them: the first, the last, how many are rejected."""
@@ -67,6 +81,12 @@ class BadRows:
             sql = "SELECT min(n), max(n), count_if(rejected)"
         sql += f" FROM ({' UNION ALL '.join(parts)}) GROUP BY (n - 1) // {rows} ORDER BY 1"
         return self.con.execute(sql).fetchall()
+
+
+def _cell(one: Bad) -> str:
+    """Give the cell that a condition on dates looks at, "" for other conditions: these are kept to find their form."""
+    cells = set(_CELL.findall(one.condition)) if "date" in one.label and not one.over_all else set()
+    return cells.pop() if len(cells) == 1 else ""
 
 
 def _name(number: int) -> str:

@@ -47,12 +47,18 @@ class Digest:
 
 
 class Loader:
-    """The loader's pass, in a thread beside the scan; begun anew on the parts of a clean copy where the scan needs one."""
+    """The loader's pass, in a thread beside the scan; begun anew on the parts of a clean copy where the scan needs one.
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad]) -> None:
-        self.con, self.bad = con, bad
+
+
+    `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad], ids_of: int | None = None) -> None:
+        self.con, self.bad, self.ids_of = con, bad, ids_of
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
+        self.distinct_ids: int | None = None
         self.failed, self.short = False, False
         self.listed = BadRows(con)
         self._list = 0
@@ -64,6 +70,18 @@ class Loader:
         """Tell whether parts of the rows can be checked by themselves."""
         return not any(one.over_all for one in self.bad)
 
+    @property
+    def gathered(self) -> int | None:
+        """Give the column whose distinct values are at hand."""
+        return None if self.distinct_ids is None else self.ids_of
+
+    @property
+    def found(self) -> list[Bad]:
+        """Give the conditions that some row meets; where the pass failed, all but those over all rows, for want of counts."""
+        if self.failed:
+            return [one for one in self.bad if not one.over_all]
+        return [one for one, count in zip(self.bad, self.counts, strict=True) if count]
+
     def start(self, source: str) -> None:
         """Begin in a thread."""
         self._thread = threading.Thread(target=self.run, args=(source,), daemon=True)
@@ -74,6 +92,7 @@ class Loader:
         self.source = source
         self._begin()
         self._add(source)
+        self._count_ids(parts=1)
 
     def follow(self) -> None:
         """Stop the pass that has become pointless; from now on read the parts that `take` tells of."""
@@ -110,13 +129,17 @@ class Loader:
         if first is not None:
             first.join()
         self._begin()
+        told = 0
         while (source := parts.get()) is not None:
             if self.by_parts and not self.failed:
                 self._add(source)
+                told += 1
+        self._count_ids(told)
 
     def _begin(self) -> None:
         """Count from nothing."""
         self.count, self.rejected, self.counts = 0, 0, [0] * len(self.bad)
+        self.distinct_ids = None
         self.failed, self.short = False, False
         self.listed.clear()
 
@@ -125,7 +148,7 @@ class Loader:
         try:
             if not self.count:
                 self._list = self.listed.begin(self.bad)
-            count, rejected, counts = load.count_rows(self.con, source, self.bad)
+            count, rejected, counts = self._count(source)
             self.listed.add(self._list, source, counts, self.count)
         except duckdb.Error as error:
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
@@ -136,6 +159,28 @@ class Loader:
         # Of no rows at all DuckDB counts NULL.
         self.count, self.rejected = self.count + count, self.rejected + (rejected or 0)
         self.counts = [a + (b or 0) for a, b in zip(self.counts, counts, strict=True)]
+
+    def _count(self, source: str) -> tuple[int, int, list[int]]:
+        """Count the rows of a source, and gather its IDs; the verdict does not hang on whether there is memory for those."""
+        if self.ids_of is not None:
+            try:
+                return load.count_rows(self.con, source, self.bad, f"c{self.ids_of}", more=self.count > 0)
+            except load.OutOfMemory:
+                self.ids_of = None
+        return load.count_rows(self.con, source, self.bad)
+
+    def _count_ids(self, parts: int) -> None:
+        """Count the IDs of all parts together, where they were gathered to the end."""
+        if self.ids_of is None or self.failed or not parts:
+            return
+        try:
+            if parts > 1:
+                load.join_ids(self.con)
+            self.distinct_ids = load.count_ids(self.con)
+        except load.OutOfMemory:
+            self.ids_of = None
+        except duckdb.Error:
+            self.failed = True
 
 
 def compare_counts(loader: Loader, ledger: Ledger, notes: Notes) -> None:

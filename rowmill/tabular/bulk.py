@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rowmill.tabular.ledger import BLANK, BROKEN, HEADER, PRECISE, ROW, SHORT
 from rowmill.tabular.marks import CODES as MARK_CODES
 from rowmill.tabular.marks import ERROR_CODES, Marked
-from rowmill.tabular.quotes import NOT_ESCAPED, TEXT_AFTER, Quotes
+from rowmill.tabular.quotes import NOT_CLOSED, NOT_ESCAPED, TEXT_AFTER, Quotes
 from rowmill.tabular.structure import NONE, Block, Bools, Ints, Rank, View
 
 CODES = (
@@ -25,13 +25,15 @@ CODES = (
     "repeated-header",
     "text-after-quote",
     "quote-not-escaped",
+    "quote-not-closed",
     "quote-in-unquoted",
     *ERROR_CODES,
 )
 NUMBER = {code: number for number, code in enumerate(CODES)}
 OTHERS = ((ord(","), "commas"), (ord(";"), "semicolons"), (ord("\t"), "tabs"), (ord("|"), "bars"))
-_FAULTS = np.zeros(3, np.uint8)
+_FAULTS = np.zeros(4, np.uint8)
 _FAULTS[TEXT_AFTER], _FAULTS[NOT_ESCAPED] = NUMBER["text-after-quote"], NUMBER["quote-not-escaped"]
+_FAULTS[NOT_CLOSED] = NUMBER["quote-not-closed"]
 _BLANKS = (32, 9, 11, 12, 26)
 _ERROR_MARKS = np.array([code in ERROR_CODES for code in MARK_CODES], np.bool_)
 _HEADER_MARK = MARK_CODES.index("repeated-header")

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rowmill.contracts import Cause, Column, Finding
-from rowmill.tabular.cause_cells import find_cell_cause
+from rowmill.tabular.cause_cells import find_cell_cause, find_damage_cause
 from rowmill.tabular.cause_mends import MendFinder
 from rowmill.tabular.causes_words import say_cause
+from rowmill.tabular.mend_damage import BY_CODE
 from rowmill.tabular.mend_header import has_surplus_name, near_names, repair_header
 from rowmill.tabular.mend_text import Layout, lay_out, open_text
 from rowmill.tabular.reading import Reading
@@ -86,6 +87,8 @@ def _explain(
         codes = {"mixed-newlines"}
     if group.code not in WORDING or group.code == "odd-value":
         yield find_cell_cause(group.findings, group.count, reading)
+    elif group.code in BY_CODE:
+        yield find_damage_cause(group.findings[0], group.count, reading)
     elif cause := _explain_header(group, reading, columns, layout):
         yield cause
     elif any(len(layout.groups.get(code, ())) for code in codes):

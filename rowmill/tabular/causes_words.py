@@ -72,7 +72,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Line {line} is written in Windows-1252, the file in UTF-8.",
         "The file is Windows-1252 from line {line} on, before it UTF-8.",
     ),
-    "encoding-guessed": ("Line {line} is read as Windows-1252, on little evidence.", ""),
+    "encoding-guessed": ("Line {line} is read in an encoding for which there is little evidence.", ""),
     "bom-in-middle": (
         "Two files were joined at line {line}: a byte order mark stands there.",
         "{count} byte order marks stand in the middle: files were joined, the first time at line {line}.",
@@ -104,6 +104,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "{count} lines repeat the header: files were joined; the first is line {line}.",
     ),
     "trailing-delimiter": ("Every row ends in a surplus delimiter.", "Every row ends in a surplus delimiter."),
+    "one-column-maybe": ("Everything stands in one column, but the lines look like several, or like no table.", ""),
     "truncated": ("The file stops in the middle of line {line}: it was cut short.", ""),
 }
 

@@ -7,7 +7,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ ID_COLUMN = "patient_id"
 def check_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str, Any]:
     """Judge a table, take its distinct IDs, compare them with the known ones; a table without fault becomes a database.
 
-    `request`: path, rules, known (the IDs of the patient table, "" where this is it), ids_out,
-    database_out, table (its name in the database), unknown_limit (so many unknown IDs are told).
+    `request`: path, rules, known (the IDs of the patient table, "" where this is it), ids_out, database_out ("" where
+    neither file is wanted), table (its name in the database), unknown_limit (so many unknown IDs are told).
     Shape: "inspection" (as JSON), then "ids" (how many); where some are unknown "unknown_count", "unknown_rows", "causes",
     "unknown" (each an UnknownId) and "finding". The files are there if and only if the inspection is sound, no row is
     rejected and no ID is unknown. `tell` hears the stage and the counts as soon as they are known.
@@ -41,6 +41,8 @@ def check_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[st
         tell({"stage": "VALIDATING", "ids": found["ids"]})
         if request["known"] and (account := _find_unknown(reading, temp, request, limits)) is not None:
             return found | account
+        if not request["database_out"]:
+            return found
         tell({"stage": "STORING"})
         write_database(reading, temp / "table.duckdb", request["table"])
         shutil.move(temp / "ids", request["ids_out"])
@@ -73,7 +75,8 @@ def mend_ids(request: Mapping[str, Any], limits: Limits, tell: Tell) -> dict[str
 @contextmanager
 def _opened(request: Mapping[str, Any], limits: Limits) -> Iterator[Reading]:
     """Judge the file of a request and keep the loader open."""
-    with open_table(Path(request["path"]), Rules.from_json(request["rules"]), limits=limits) as reading:
+    rules = replace(Rules.from_json(request["rules"]), id_column=ID_COLUMN)
+    with open_table(Path(request["path"]), rules, limits=limits) as reading:
         yield reading
 
 

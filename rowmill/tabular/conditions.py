@@ -52,7 +52,7 @@ def put_checks(rules: Rules, header: Header, rows: Sequence[SampleRow]) -> Condi
 def _on_column(check: Check, label: str, name: str, *, blank: bool = False) -> Bad:
     """Put one check on one column. Only `required` looks at blank cells."""
     condition = check.bad_when if blank else f"CASE WHEN {load.BLANK} THEN false ELSE ({check.bad_when}) END"
-    return Bad(f"{check.slug}:{label}", condition.replace("{column}", name), check.severity == "error")
+    return Bad(f"{check.slug}:{label}", condition.replace("{column}", name), check.severity == "error", cell=name)
 
 
 def _on_row(check: Check, columns: Sequence[Column], header: Header) -> Bad:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from rowmill.contracts import Finding
+from rowmill.contracts import Finding, Inspection
 from rowmill.tabular.bad_rows import BadRows
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.reading import Reading
 
 STRETCHES = 200
+_APART_BYTES = 1 << 20
 _LETTERS = np.frombuffer(b".weE", np.uint8)
 _MOSTLY = 0.5
 _LEVEL = {"warning": 1, "error": 2}
@@ -28,7 +29,7 @@ def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
 
     Units: bytes of the text that was read (unpacked, decoded). A break of the structure is placed to the byte. Of a row
     with a bad cell, and of a finding that tells a line only, the bytes are not known: it is placed by its line's share of
-    the way between the breaks before and after it (or the file's ends), which is exact for lines of equal length.
+    the way between the breaks or marks before and after it, which is exact for lines of equal length.
     Cost: nothing where nothing was found.
     """
     inspection, ledger = reading.inspection, reading.ledger
@@ -49,6 +50,41 @@ def draw_map(reading: Reading, stretches: int = STRETCHES) -> str:
     if reading.listed is not None:
         _colour_rows(strip, reading.listed, ledger, unlisted)
     return strip.letters()
+
+
+def with_map(reading: Reading) -> Inspection:
+    """Give what is known of a file with its map, and with where to look first in each stretch that is not sound."""
+    damage = draw_map(reading)
+    total, ledger = reading.text_bytes, reading.ledger
+    marks = ledger.marks(max(_APART_BYTES, total // STRETCHES)) if ledger is not None and total else []
+    return replace(reading.inspection, damage=damage, places=tuple(_places(reading, damage)), marks=tuple(marks))
+
+
+def _places(reading: Reading, damage: str) -> Iterator[tuple[int, int, int | None]]:
+    """Yield (stretch, line, byte or None) of the first trouble in each stretch: a break, else a line that is told or a bad row."""
+    ledger, total, count = reading.ledger, reading.text_bytes, len(damage)
+    if ledger is None or not count:
+        return
+    lines, breaks = Lines(ledger, total), ledger.breaks
+    starts, told = breaks.starts(), {f.line for f in reading.inspection.findings if f.line}
+    if reading.listed is not None:
+        labels = {label for finding in reading.inspection.findings for label in _labels(finding)}
+        rows = [row for block in reading.listed.blocks(labels, max(1, ledger.rows // (4 * count))) for row in block[:2]]
+        told |= {line for line, _ in ledger.places(rows)}
+    told_lines = np.array(sorted(told), np.int64)
+    begins = lines.begin(told_lines)
+    for stretch in (i for i, letter in enumerate(damage) if letter != "."):
+        start, end = total * stretch // count, total * (stretch + 1) // count
+        index = int(np.searchsorted(starts, start))
+        near = [breaks[i] for i in (index - 1, index) if 0 <= i < len(breaks)]
+        hit = next((one for one in near if one.start < end and one.end > start), None)
+        at = int(np.searchsorted(begins, start))
+        if hit is not None:
+            yield stretch, hit.line, hit.at
+        elif at < len(begins) and begins[at] < end:
+            yield stretch, int(told_lines[at]), None
+        else:
+            yield stretch, lines.around(start), None
 
 
 @dataclass(slots=True)
@@ -98,12 +134,12 @@ class _Strip:
 
 
 class Lines:
-    """Tells where a line begins: known at every break and at the ends of the file, in proportion between them."""
+    """Tells where a line begins: known at every break and every mark of the scan, in proportion between them."""
 
     def __init__(self, ledger: Ledger, total: int) -> None:
         breaks = ledger.breaks
-        lines = np.concatenate(([1], breaks.lines(), [ledger.line]))
-        starts = np.concatenate(([0], breaks.starts(), [total]))
+        lines = np.concatenate(([1], breaks.lines(), ledger.mark_lines, [ledger.line]))
+        starts = np.concatenate(([0], breaks.starts(), ledger.mark_bytes, [total]))
         order = np.argsort(lines, kind="stable")
         self._lines, self._starts = lines[order], starts[order]
 

@@ -125,9 +125,11 @@ def _detect_quote(sample: bytes) -> int:
         return ord('"')
     single = len(re.findall(edge + rb"'[^'\r\n]*(?:''[^'\r\n]*)*'(?=[,;\t|\n\r]|$)", sample))
     lines = sample.count(b"\n") or sample.count(b"\r") or 1
-    # Somebody's words in apostrophes are no quoting: that is done to the header too, or to cells that need it.
-    needed = re.search(edge + rb"'[^'\r\n]*[,;\t|\r\n][^']*'(?=[,;\t|\r\n]|$)", sample)
-    purpose = needed or sample.removeprefix(b"\xef\xbb\xbf").startswith(b"'")
+    # Somebody's words in apostrophes are no quoting: that is done to the header too, or to the cells that need it. One
+    # such cell among words is a row that somebody quoted otherwise than the rest; between cells of one apostrophe is no word.
+    needed = re.findall(edge + rb"'([^'\r\n]*[,;\t|\r\n][^']*)'(?=[,;\t|\r\n]|$)", sample)
+    purpose = sum(re.search(rb"\w", inside) is not None for inside in needed) > 1
+    purpose = purpose or sample.removeprefix(b"\xef\xbb\xbf").startswith(b"'")
     return ord("'") if purpose and single >= max(2, lines // 4) else ord('"')
 
 

@@ -45,6 +45,8 @@ _MARKS_1252 = frozenset(
 ) | frozenset(range(0xA0, 0xC0))
 # Signs that open something or stand alone: right after a letter with an accent they are the rest of a cut UTF-8 sequence.
 _OPENING_1252 = frozenset((0x80, 0x82, 0x84, 0x8B, 0x91, 0x93))
+# Fewer signs of Japanese than these prove little; no more kinds of half-width ones than these may be Windows-1252.
+_FEW_SIGNS, _FEW_KINDS = 6, 16
 # So many signs tell whether a text is Japanese; the rest of a file need not be asked.
 _ENOUGH_SIGNS = 100_000
 
@@ -66,7 +68,7 @@ _IS_SMALL, _IS_DIGIT = _table(range(0x61, 0x7B)), _table(range(0x30, 0x3A))
 class Encoding:
     """How the bytes are to be read. `skip` bytes of BOM come first.
 
-    `guessed_at`: (line, byte) of the only line with bytes beyond ASCII, where there is but one: little evidence.
+    `guessed_at`: (line, byte) of the first bytes beyond ASCII, where there are so few that they prove little.
     """
 
     name: str
@@ -145,11 +147,14 @@ class _Tally:
         self._full_width = 0
         self._against = 0
         self._before = b"\n"
+        self._high: set[int] = set()
 
     def add(self, block: bytes) -> None:
         """Weigh one more block."""
         if not block.isascii():
             bytes_ = np.frombuffer(block, np.uint8)
+            if len(self._high) <= _FEW_KINDS:
+                self._high |= set(np.unique(bytes_[bytes_ > 0x7F]).tolist())
             strays = find_bad_bytes(block)
             whole = int(np.count_nonzero(bytes_ >= 0xC2)) - int(np.count_nonzero(bytes_[strays] >= 0xC2))
             self.sequences += whole
@@ -157,13 +162,16 @@ class _Tally:
             if len(strays):
                 self._place(block, strays)
                 self._weigh(bytes_, strays)
-        self._line += block.count(_line_end(block))
+        if len(self.lines) < 3:
+            self._line += block.count(_line_end(block))
         self._try_japanese(block)
         self._before = block[-1:]
         self._offset += len(block)
 
     def _place(self, block: bytes, strays: Ints) -> None:
         """Remember the first stray byte, and on which lines strays are: three of them are enough."""
+        if len(self.lines) >= 3:
+            return
         end = _line_end(block)
         for at in strays[:3].tolist():
             if len(self.lines) < 3:
@@ -212,17 +220,34 @@ class _Tally:
         japanese = japanese and self._not_japanese * 10 <= self._kana
         # A half-width sign is one byte: three of them are soon made of two damaged letters with accents.
         by_chance = self.sequences * 4 < self.strays or (self.sequences * 2 <= self._full_width and not self.foreign)
-        if self.strays and japanese and by_chance:
-            return Encoding("shift_jis")
+        # Of half-width kana every sixth pair is UTF-8 by chance; of nothing else nearly all stands in runs of three.
+        half_width = not self._full_width and len(self._high) > _FEW_KINDS and not self.foreign
+        by_chance = by_chance or (half_width and self._kana >= 0.9 * (self.strays + 2 * self.sequences))
+        if self.strays and japanese and by_chance and not self._are_few_kinds:
+            few = self._kana < _FEW_SIGNS or len(self.lines) == 1
+            few = few or (not self._full_width and len(self._high) <= _FEW_KINDS)
+            return Encoding("shift_jis", guessed_at=self.first if few else None)
         if self.sequences > 0 and (self.sequences * 20 >= self.strays or self.foreign):
             return None
         known = self.strays - self.undefined
         if not known or known < 4 * self.undefined or self.plausible < 0.9 * known:
             return None
-        return Encoding("windows-1252", guessed_at=self.first if len(self.lines) == 1 else None)
+        few = japanese or len(self.lines) == 1
+        return Encoding("windows-1252", guessed_at=self.first if few else None)
+
+    @property
+    def _are_few_kinds(self) -> bool:
+        """Tell whether few kinds of bytes speak for Japanese: plus-minus and superscripts, or capitals with accents.
+
+        In Windows-1252 those stand together as half-width kana do; but whoever writes kana soon uses a dozen of them.
+        """
+        if self._full_width or self.plausible < 0.9 * self.strays:
+            return False
+        return len(self._high) <= _FEW_KINDS // 2 or (len(self._high) <= _FEW_KINDS and self._high <= _MARKS_1252)
 
 
 _CODECS = {"windows-1252": "cp1252", "shift_jis": "cp932"}
+LABELS = {"windows-1252": "Windows-1252", "shift_jis": "Shift-JIS"}
 
 
 def codec_of(encoding: Encoding) -> str:

@@ -11,6 +11,7 @@ from rowmill.contracts import NO_RULES, Cause, Column, Rules
 from rowmill.tabular.inspect import open_table
 from rowmill.tabular.load import Bad
 from rowmill.tabular.mend_cells import as_iso, find_forms
+from rowmill.tabular.mend_damage import BY_CODE, find_repair
 from rowmill.tabular.mend_header import mend_header
 from rowmill.tabular.mend_records import mend_break
 from rowmill.tabular.mend_text import Layout, lay_out, open_text
@@ -42,7 +43,8 @@ def examples(
 
     They hold cells: show them to those who may see the file, and keep them nowhere. Cost: the file is judged once.
     """
-    with open_table(path, rules, limits=limits) as reading:
+    thorough = any(cause.code.startswith("excel-") for cause in causes)
+    with open_table(path, rules, limits=limits, thorough=thorough) as reading:
         layout = lay_out(reading, even_if_lossy=True)
         if layout is None:
             return [[] for _ in causes]
@@ -87,17 +89,27 @@ def _of_cells(cause: Cause, bad: Bad, reading: Reading, limit: int) -> Iterator[
     assert reading.rows_sql is not None
     assert reading.ledger is not None
     place = cause.column
-    forms = find_forms(reading.con, reading.rows_sql, place).forms if place and cause.mend else ()
-    after = as_iso(forms, place) if forms and place else "''"
+    after = _mended_cell(cause, place, reading) if place and cause.mend else "''"
     cell = f"c{place}" if place else "''"
     numbered = f"(SELECT row_number() OVER () AS n, * FROM {reading.rows_sql})"
-    changed = f" AND {after} <> {cell}" if forms else ""
+    changed = f" AND {after} <> {cell}" if after != "''" else ""
     found = reading.con.execute(
         f"SELECT n, {cell}, {after} FROM {numbered} WHERE ({bad.met_by('n')}){changed} ORDER BY n LIMIT {limit}"
     ).fetchall()
     lines = reading.ledger.places([row[0] for row in found])
     for (_, before, mended), (line, _) in zip(found, lines, strict=True):
         yield Example(line, before[:_SHOWN_CHARACTERS], mended[:_SHOWN_CHARACTERS])
+
+
+def _mended_cell(cause: Cause, place: int, reading: Reading) -> str:
+    """Give the SQL of what a cause's mend makes of a cell."""
+    assert reading.con is not None
+    assert reading.rows_sql is not None
+    if cause.code in BY_CODE:
+        repair = find_repair(reading, cause.code, place, cause.mend)
+        return repair.sql if repair is not None else "''"
+    forms = find_forms(reading.con, reading.rows_sql, place).forms
+    return as_iso(forms, place) if forms else "''"
 
 
 def _condition(cause: Cause, reading: Reading) -> Bad | None:

@@ -58,13 +58,15 @@ def read_excerpt(
     line: int | None = None,
     around: int = AROUND,
     encoding: str = "utf-8",
+    near: tuple[int, int] = (1, 0),
 ) -> list[ExcerptLine]:
     """Read the line of a place and up to `around` lines before and after it.
 
     Units: `byte` 0-based in this very file, `line` physical, 1-based. With `byte` the file is sought, whatever its size;
     `line` then only numbers the lines. With `line` alone no place is marked and the file is read up to that line in flat
-    memory; an empty list where it has no such line. Lines end at "\\n", or at "\\r" where there is no "\\n" nearby: a lone
-    carriage return inside such a file is shown within its line, and lines are counted accordingly.
+    memory, from `near` on: (a line above it, the byte where that begins); an empty list where it has no such line. Lines
+    end at "\\n", or at "\\r" where there is no "\\n" nearby: a lone carriage return inside such a file is shown within
+    its line, and lines are counted accordingly.
     Of a long line 400 characters on each side of the place are shown, and no more than 64 KB of it are read.
     A finding's byte is an offset in the original for plain and for decoded files: give the `encoding` of the dialect
     (UTF-16 is read in pairs, wrong bytes are shown as [E9]). Of a packed file it is an offset in what is packed, and of
@@ -73,8 +75,8 @@ def read_excerpt(
     if byte is None and line is None:
         raise ValueError("An excerpt needs a byte or a line.")
     with path.open("rb") as file:
-        reader = _Reader(file, path.stat().st_size, encoding, byte or 0)
-        start = reader.find_line(line or 1) if byte is None else min(max(0, byte), reader.size)
+        reader = _Reader(file, path.stat().st_size, encoding, near[1] if byte is None else byte)
+        start = reader.find_line(line or 1, *near) if byte is None else min(max(0, byte), reader.size)
         if start is None:
             return []
         lines, own = reader.lines_around(start, around)
@@ -118,18 +120,20 @@ class _Reader:
             at = data.rfind(sign, 0, at + len(sign) - 1)
         return at
 
-    def find_line(self, line: int) -> int | None:
-        """Give where a line begins, None where there is none. Cost: reads the file up to there."""
-        self.file.seek(0)
-        before, here = line - 1, 0
+    def find_line(self, line: int, known: int = 1, at: int = 0) -> int | None:
+        """Give where a line begins, None where there is none. Cost: reads from the byte `at`, where line `known` begins."""
+        if known > line or at > self.size:
+            known, at = 1, 0
+        self.file.seek(at)
+        before, here = line - known, at
         while before and (block := self.file.read(_BLOCK)):
             if self.width == 1 and (count := block.count(self.newline)) < before:
                 before, here = before - count, here + len(block)
                 continue
-            at = 0
-            while before and (found := self._find(block, self.newline, at)) >= 0:
-                before, at = before - 1, found + self.width
-            here += len(block) if before else at
+            inside = 0
+            while before and (found := self._find(block, self.newline, inside)) >= 0:
+                before, inside = before - 1, found + self.width
+            here += len(block) if before else inside
         return None if before or (here >= self.size and line > 1) else here
 
     def lines_around(self, at: int, around: int) -> tuple[list[_Raw], int]:

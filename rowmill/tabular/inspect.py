@@ -20,9 +20,9 @@ from rowmill.tabular.beside import Digest, Loader, compare_counts
 from rowmill.tabular.causes import find_causes
 from rowmill.tabular.clean import Clean
 from rowmill.tabular.conditions import note_bad_cells, put_checks
-from rowmill.tabular.damage_map import draw_map
+from rowmill.tabular.damage_map import with_map
 from rowmill.tabular.dialect import SAMPLE_BYTES, SampleRow, detect_shape, read_sample, tell_dialect
-from rowmill.tabular.encoding import Encoding, Offsets, detect_encoding, judge_encoding, transcode
+from rowmill.tabular.encoding import LABELS, Encoding, Offsets, detect_encoding, judge_encoding, transcode
 from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.fields import restore, restoring_source
@@ -31,6 +31,7 @@ from rowmill.tabular.header import Header, check_header, count_known, find_heade
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.magic import look_at
 from rowmill.tabular.notes import Notes
+from rowmill.tabular.one_column import note_more
 from rowmill.tabular.reading import DEFAULT_LIMITS, Limits, Reading, write_copy
 from rowmill.tabular.records import Shape
 from rowmill.tabular.scan import NotUtf8, Scan
@@ -160,7 +161,8 @@ class _Attempt:
         """Judge what was written of a sheet. Bytes are told of none: they would be another file's."""
         reading = self._judge_text(self.path, Encoding("utf-8"), tolerate=False)
         findings = tuple(replace(finding, byte=None) for finding in reading.inspection.findings)
-        reading.inspection = replace(reading.inspection, findings=findings, dialect=None)
+        places = tuple((place[0], place[1], None) for place in reading.inspection.places)
+        reading.inspection = replace(reading.inspection, findings=findings, places=places, marks=(), dialect=None)
         return reading
 
     def _refuse_whole(self, what: tuple[str, str] | None, head: bytes) -> Reading:
@@ -188,13 +190,17 @@ class _Attempt:
         self.unreadable = transcode(self.path, copy, encoding)
         reading = self._judge_text(copy, encoding, tolerate=True)
         offsets = Offsets(copy, encoding)
-        told = [f.byte for f in reading.inspection.findings if f.byte is not None]
+        known = reading.inspection
+        told = [f.byte for f in known.findings if f.byte is not None]
+        told += [byte for _, _, byte in known.places if byte is not None] + [byte for _, byte in known.marks]
         original = offsets.original(told)
         findings = tuple(
             replace(f, byte=original[f.byte]) if f.byte is not None and f.code != "encoding-guessed" else f
-            for f in reading.inspection.findings
+            for f in known.findings
         )
-        reading.inspection = replace(reading.inspection, findings=findings)
+        places = tuple((s, line, None if byte is None else original[byte]) for s, line, byte in known.places)
+        marks = tuple((line, original[byte]) for line, byte in known.marks)
+        reading.inspection = replace(known, findings=findings, places=places, marks=marks)
         return reading
 
     # ---------------------------------------------------------------------------------- text
@@ -220,6 +226,8 @@ class _Attempt:
                 notes.add("empty-file")
             return Reading(self._inspection(notes.findings(), None, Ledger(notes).balance(), Header(0, (), 0)))
         check_header(header, rows, self.rules.columns, notes)
+        if self.table is None:
+            note_more(header, rows, notes)
         shape = replace(shape, columns=header.columns, trailing=header.trailing)
         self._tell_stage("metadata", encoding, shape, header, Balance())
         return self._read(source, encoding, shape, rows, header, tolerate)
@@ -260,7 +268,7 @@ class _Attempt:
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
-        loader = Loader(con, conditions.bad)
+        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column))
         clean = Clean(
             source,
             self.temp / "clean",
@@ -292,7 +300,7 @@ class _Attempt:
             scan.note_mixed_newlines(head.line, head.end - len(head.newline))
         if encoding.guessed_at is not None:
             line, byte = encoding.guessed_at
-            notes.add("encoding-guessed", line=line, byte=byte, encoding="Windows-1252")
+            notes.add("encoding-guessed", line=line, byte=byte, encoding=LABELS[encoding.name])
         dialect = tell_dialect(encoding, shape, mixed=scan.mixed_noted)
         if ledger.rows and shape.trailing:
             notes.add("trailing-delimiter", line=head.line + head.lines, byte=head.end)
@@ -301,19 +309,12 @@ class _Attempt:
             notes.findings(), dialect, ledger.balance(), header, loader.rejected, loader.count
         )
         trusted = self.top_sound and not loader.failed and loader.count == ledger.rows
+        size = source.stat().st_size
         reading = Reading(
-            inspection,
-            con,
-            loader.source,
-            conditions.bad,
-            ledger,
-            source.stat().st_size,
-            trusted,
-            source,
-            shape,
-            loader.listed,
+            inspection, con, loader.source, loader.found, ledger, size, trusted, source, shape, loader.listed
         )
-        reading.inspection = replace(inspection, damage=draw_map(reading))
+        reading.ids_of = loader.gathered
+        reading.inspection = replace(with_map(reading), distinct_ids=loader.distinct_ids)
         return reading
 
     def _scan(

@@ -42,7 +42,7 @@ _STEPS = (
     ("signs", "regexp_replace({id}, '[^\\pL\\pN]', '', 'g')"),
 )
 WORDS = {
-    "spaces": "match once the blanks around them are removed",
+    "spaces": "match when blanks around the ID are removed",
     "case": "match in another case",
     "decimal": "match without the .0 that a spreadsheet adds",
     "leading-zeros": "match when leading zeros are restored",
@@ -187,12 +187,15 @@ def _find_column(reading: Reading, name: str, *, first: bool) -> tuple[int, str]
 def extract_ids(reading: Reading, place: int, target: Path, *, places: bool = True) -> int:
     """Write the distinct IDs of a column (1-based), how often and where each comes first. Gives how many.
 
-    Not `places`: the IDs alone, which costs a third and is all that an anti-join needs.
+    Not `places`: the IDs alone, which is all that an anti-join needs; where the loader has gathered them they cost next to
+    nothing.
     `target`, or `unfinished_name` of it, is what the loader may write: a name in its folder for temporary files, or the
     `table_out` that the table was opened with.
     """
     assert reading.con is not None
     sql = f"SELECT DISTINCT c{place} AS id FROM {reading.rows_sql}"
+    if reading.ids_of == place:
+        sql = f"SELECT id FROM {load.DISTINCT_IDS}"
     if places:
         rows = f"(SELECT row_number() OVER () AS n, * FROM {reading.rows_sql})"
         sql = f"SELECT c{place} AS id, count(*) AS times, min(n) AS row FROM {rows} GROUP BY 1"

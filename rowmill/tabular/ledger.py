@@ -65,6 +65,8 @@ class Ledger:
     shift_rows: array[int] = field(default_factory=lambda: array("q"))
     shift_lines: array[int] = field(default_factory=lambda: array("q"))
     shift_records: array[int] = field(default_factory=lambda: array("q"))
+    mark_lines: array[int] = field(default_factory=lambda: array("q"))
+    mark_bytes: array[int] = field(default_factory=lambda: array("q"))
     held_back: list[Short] = field(default_factory=list)
     after_blank: bool = False
 
@@ -82,6 +84,19 @@ class Ledger:
         """Give the account."""
         lines = self.line - 1
         return Balance(lines, self.header, self.rows, self.blank, self.continuation, self.preamble_footer, self.broken)
+
+    def mark(self, byte: int) -> None:
+        """Remember where the next line begins."""
+        self.mark_lines.append(self.line)
+        self.mark_bytes.append(byte)
+
+    def marks(self, apart: int) -> list[tuple[int, int]]:
+        """Give some of the remembered places, at least so many bytes apart: (line, byte)."""
+        told: list[tuple[int, int]] = []
+        for line, byte in zip(self.mark_lines, self.mark_bytes, strict=True):
+            if byte >= (told[-1][1] if told else 0) + apart:
+                told.append((line, byte))
+        return told
 
     def take_rows(self, lines_through: npt.NDArray[Any]) -> None:
         """Enter sound rows; item i says how many physical lines rows 0..i take together."""

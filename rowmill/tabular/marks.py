@@ -107,16 +107,21 @@ def find_marks(
             found[code] = np.flatnonzero(np.frombuffer(block, np.uint8) == byte) + at
     headers = spell_header(header, shape.delimiter, shape.quote) if header else ()
     tail = carried[-(max(map(len, headers), default=0) + 8) :]
+    # One byte is found many times faster than three, or than a line.
+    beyond = not (block.isascii() and tail.isascii())
+    bom, signs = beyond and _either(0xEF, tail, block), beyond and _either(0xE2, tail, block)
+    if headers and not all(_either(byte, tail, block) for byte in _rarest(header)):
+        headers = ()
+    if not (bom or signs or headers or final):
+        return found
     line_end = shape.newline[-1:]
     joined = (line_end if len(tail) == len(carried) else b"") + tail + block
     base = at + len(block) - len(joined)
-    if not (block.isascii() and tail.isascii()):
-        # One byte is found many times faster than three.
-        if b"\xef" in joined:
-            found["bom-in-middle"] = [base + m for m in _places(joined, BOM)]
-        if b"\xe2" in joined and any(sign in joined for sign in _TYPOGRAPHIC):
-            places = _typographic(shape.delimiter).finditer(joined)
-            found["typographic-quotes"] = [base + m.start() for m in places]
+    if bom:
+        found["bom-in-middle"] = [base + m for m in _places(joined, BOM)]
+    if signs and any(sign in joined for sign in _TYPOGRAPHIC):
+        places = _typographic(shape.delimiter).finditer(joined)
+        found["typographic-quotes"] = [base + m.start() for m in places]
     for one in headers:
         needle = line_end + one
         places_of_header = [
@@ -129,6 +134,18 @@ def find_marks(
     if final and (totals := [base + m.start() for m in _TOTAL.finditer(joined, max(0, len(joined) - _TAIL))]):
         found["total-line"] = totals
     return {code: places for code, places in found.items() if len(places)}
+
+
+@cache
+def _rarest(header: bytes) -> bytes:
+    """Give the bytes of a header that its rows are least likely to hold: signs, capitals, then letters few words have."""
+    order = b"_/()#.%$*?!-: ABCDEFGHIJKLMNOPQRSTUVWXYZjqxzkvwfbygphcd"
+    return bytes(byte for byte in order if byte in header)[:6]
+
+
+def _either(byte: int, one: bytes, other: bytes) -> bool:
+    """Tell whether one of two texts holds a byte."""
+    return other.find(byte) >= 0 or one.find(byte) >= 0
 
 
 def _places(data: bytes, needle: bytes) -> list[int]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -15,9 +14,6 @@ from rowmill.tabular.load import quote_text
 from rowmill.tabular.mend_records import split_newline
 from rowmill.tabular.reading import Reading
 from rowmill.tabular.records import Shape, cell, read_record
-
-if TYPE_CHECKING:
-    from rowmill.tabular.mend_text import Layout
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _YEAR, _SMALL = "[12][0-9]{3}", "[0-9]{1,2}"
@@ -130,6 +126,13 @@ def find_forms(con: duckdb.DuckDBPyConnection, rows_sql: str, place: int) -> Fou
     return Found(tuple(form for _, form in sorted(found, key=lambda f: -f[0])), doubtful)
 
 
+def may_be_dates(con: duckdb.DuckDBPyConnection, spellings: str) -> bool:
+    """Tell whether any of some cells (`v`) is a date in any form."""
+    read = " OR ".join(f"{form.as_date('v')} IS NOT NULL" for family in (*FAMILIES, _ONE_DIGIT) for form in family)
+    may_be = f"strlen(v) >= {_SHORTEST} AND v < ':'"
+    return bool(con.execute(f"SELECT 1 FROM {spellings} WHERE {may_be} AND ({read}) LIMIT 1").fetchall())
+
+
 def as_iso(forms: tuple[Form, ...], place: int) -> str:
     """Give the SQL of a column's cell with its dates written as year-month-day."""
     read = ", ".join(form.as_date(f"c{place}") for form in forms)
@@ -138,14 +141,18 @@ def as_iso(forms: tuple[Form, ...], place: int) -> str:
 
 @dataclass(slots=True)
 class Rewriter:
-    """Rewrites the dates of some columns, record by record, and counts them per slug."""
+    """Rewrites cells of some columns, record by record, and counts them per slug.
+
+    `columns` are (index of the column, what gives the new cell of a record's cells or b"", slug), each going on from what
+    the one before has made.
+    """
 
     shape: Shape
-    columns: list[tuple[int, tuple[Form, ...], str]]
+    columns: list[tuple[int, Callable[[Sequence[bytes]], bytes], str]]
     counts: Counter[str] = field(default_factory=Counter)
 
     def rewrite(self, raw: bytes) -> bytes:
-        """Give a sound record with its dates rewritten."""
+        """Give a sound record with its cells rewritten."""
         body, newline = split_newline(raw)
         shape, between = self.shape, bytes([self.shape.delimiter])
         if shape.quote >= 0 and shape.quote in body:
@@ -153,20 +160,27 @@ class Rewriter:
             fields = [body[start:end] for start, end in spans]
             cells = [cell(body, span, shape) for span in spans]
         else:
-            fields = cells = body.split(between)
+            fields = body.split(between)
+            cells = list(fields)
         changed = False
-        for place, forms, slug in self.columns:
+        for place, mend, slug in self.columns:
             if place >= len(cells):
                 continue
-            for form in forms:
-                if iso := form.read(cells[place]):
-                    if iso.encode() != cells[place]:
-                        fields = list(fields)
-                        fields[place] = iso.encode()
-                        self.counts[slug] += 1
-                        changed = True
-                    break
+            mended = mend(cells)
+            if mended and mended != cells[place]:
+                fields[place] = cells[place] = mended
+                self.counts[slug] += 1
+                changed = True
         return between.join(fields) + newline if changed else raw
+
+
+def iso_dates(place: int, forms: tuple[Form, ...]) -> Callable[[Sequence[bytes]], bytes]:
+    """Give what writes the date in a record's cell as year-month-day."""
+
+    def mend(cells: Sequence[bytes]) -> bytes:
+        return next((iso for form in forms if (iso := form.read(cells[place]))), "").encode()
+
+    return mend
 
 
 def place_of(reading: Reading, name: str) -> int | None:
@@ -177,17 +191,3 @@ def place_of(reading: Reading, name: str) -> int | None:
     if name in inspection.header:
         return inspection.header.index(name) + 1
     return int(name) if name.isdecimal() and 0 < int(name) <= len(inspection.header) else None
-
-
-def make_rewriter(reading: Reading, layout: Layout, slugs: Collection[str]) -> Rewriter | None:
-    """Make what rewrites the columns named by the slugs; None where no column's form is beyond doubt."""
-    columns = []
-    for slug in sorted(slugs):
-        kind, _, name = slug.partition(":")
-        place = place_of(reading, name) if kind == "date-form" else None
-        if place is None or reading.con is None or reading.rows_sql is None:
-            continue
-        found = find_forms(reading.con, reading.rows_sql, place)
-        if found.forms:
-            columns.append((place - 1, found.forms, slug))
-    return Rewriter(layout.shape, columns) if columns else None

@@ -19,10 +19,10 @@ def repair_quotes(body: bytes, shape: Shape, width: int) -> tuple[str, bytes] | 
     if shape.quote < 0 or len(body) > _MOST_BYTES:
         return None
     found: dict[bytes, str] = {}
-    for tries, (slug, text) in enumerate(_repairs(body, shape, 0, "")):
+    for tries, (slug, text, record) in enumerate(_repairs(body, shape, 0, "")):
         if tries > _MOST_TRIES:
             return None
-        if is_row(text, shape, width):
+        if _is_whole(record, text, width):
             found.setdefault(text, slug)
         if len(found) > 1:
             return None
@@ -33,17 +33,22 @@ def repair_quotes(body: bytes, shape: Shape, width: int) -> tuple[str, bytes] | 
 
 def is_row(body: bytes, shape: Shape, width: int) -> bool:
     """Tell whether bytes without their newline are one record of that width with nothing odd in it."""
-    record = read_record(body, 0, shape, final=True)
+    return _is_whole(read_record(body, 0, shape, final=True), body, width)
+
+
+def _is_whole(record: Record, body: bytes, width: int) -> bool:
+    """Tell whether a record that was read of a text is all of it, of that width, with nothing odd in it."""
     sound = record.fault is None and record.end == len(body) and not record.newline
     return sound and len(record.fields) == width and record.bare_quote is None
 
 
-def _repairs(body: bytes, shape: Shape, depth: int, slug: str) -> Iterator[tuple[str, bytes]]:
-    """Yield every text that comes of mending the broken quotes one after the other, with the first mend's slug."""
-    fault = read_record(body, 0, shape, final=True).fault
+def _repairs(body: bytes, shape: Shape, depth: int, slug: str) -> Iterator[tuple[str, bytes, Record]]:
+    """Yield every text that comes of mending the broken quotes one after the other: the first mend's slug, the text, as read."""
+    record = read_record(body, 0, shape, final=True)
+    fault = record.fault
     if fault is None:
         if depth:
-            yield slug, body
+            yield slug, body, record
         return
     if depth == _MOST_FAULTS:
         return

@@ -13,7 +13,8 @@ from rowmill.errors import InputError
 from rowmill.tabular.breaks import Break
 from rowmill.tabular.fields import STAND_IN_BYTES
 from rowmill.tabular.inspect import open_table
-from rowmill.tabular.mend_cells import Rewriter, make_rewriter
+from rowmill.tabular.mend_cells import Rewriter, find_forms, iso_dates, place_of
+from rowmill.tabular.mend_damage import SERIAL, WRITTEN_OUT, ZEROS, repairs_of
 from rowmill.tabular.mend_header import mend_header
 from rowmill.tabular.mend_quotes import is_row
 from rowmill.tabular.mend_records import mend_break, split_newline
@@ -81,15 +82,31 @@ _ALL = (
         "Write a column's dates as year-month-day",
         "Done where one form fits every date of the column and at least one proves it.",
     ),
+    Mend(
+        SERIAL,
+        "Write a spreadsheet's day numbers as dates",
+        "Counted from 1900 and written like the column's other dates; done where they lie among those.",
+    ),
+    Mend(
+        ZEROS,
+        "Give numbers their leading zeros back",
+        "Done where the column's name tells how many digits a number has, as for ZIP codes.",
+    ),
+    Mend(
+        WRITTEN_OUT,
+        "Write numbers such as 1.23456789012E+11 out",
+        "Done where all their digits are there; of the others the rest is gone: export them again as text.",
+    ),
     Mend(WITHOUT_BROKEN_ROWS, "Leave out what is still broken", "Rows that no mend repairs are not in the new file."),
 )
+_OF_A_COLUMN = ("header", "date-form", SERIAL, ZEROS, WRITTEN_OUT)
 MENDS: Mapping[str, Mend] = {mend.slug: mend for mend in _ALL}
 
 
 def get_mend(slug: str) -> Mend:
     """Give the mend of a slug, with or without its column (`date-form:dob`). Raises: InputError."""
     name, _, column = slug.partition(":")
-    if name not in MENDS or (name in ("header", "date-form")) != bool(column):
+    if name not in MENDS or (name in _OF_A_COLUMN) != bool(column):
         raise InputError("There is no such mend.")
     mend = MENDS[name]
     return replace(mend, slug=slug, title=f"{mend.title}: {column}") if column else mend
@@ -140,6 +157,21 @@ def apply_mends(
                 writing = _Writing(reading, layout, slugs, rules.columns, source, target)
                 writing.run()
             return writing.report(unfinished.stat().st_size)
+
+
+def make_rewriter(reading: Reading, layout: Layout, slugs: Collection[str]) -> Rewriter | None:
+    """Make what rewrites the columns named by the slugs; None where nothing is beyond doubt. Days come before dates."""
+    places = {slug: place for slug in sorted(slugs) if (place := place_of(reading, slug.partition(":")[2]))}
+    repairs = repairs_of(
+        reading, {s: p for s, p in places.items() if s.partition(":")[0] in (SERIAL, ZEROS, WRITTEN_OUT)}
+    )
+    columns = [(repair.place - 1, repair.mend, repair.slug) for repair in repairs]
+    for slug, place in places.items():
+        if slug.startswith("date-form:") and reading.con is not None and reading.rows_sql is not None:
+            found = find_forms(reading.con, reading.rows_sql, place)
+            if found.forms:
+                columns.append((place - 1, iso_dates(place - 1, found.forms), slug))
+    return Rewriter(layout.shape, columns) if columns else None
 
 
 class _Writing:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rowmill.tabular.structure import LF_OR_CR, Block, Bools, Ints, View
 
-TEXT_AFTER, NOT_ESCAPED = 1, 2
+TEXT_AFTER, NOT_ESCAPED, NOT_CLOSED = 1, 2, 3
 _MOST_QUOTES = 64
 _LOOK_AHEAD = 4096
 
@@ -18,8 +18,9 @@ _LOOK_AHEAD = 4096
 class Quotes:
     """What is wrong with the quotes of each line, if it begins outside of them.
 
-    `precise`: the line ends inside quotes, or holds a stray line end. `fault`: TEXT_AFTER or NOT_ESCAPED, in which column
-    and where. `bare_at`: the first quote inside an unquoted field of a line without a fault, -1 for none; `bare`: all of them.
+    `precise`: the line ends inside quotes and it is not plain why, or holds a stray line end. `fault`: TEXT_AFTER,
+    NOT_ESCAPED or NOT_CLOSED, in which column and where. `bare_at`: the first quote inside an unquoted field of a line
+    without a fault, -1 for none; `bare`: all of them.
     """
 
     precise: Bools
@@ -107,12 +108,27 @@ class _Walk:
             self._step_outside(going[~is_open])
             self._step_inside(going[is_open])
         found = self.found
+        self._settle_open()
         found.precise[lines[self.is_open | (self.here < self.high)]] = True
         broken = lines[found.fault[lines] > 0]
         found.precise[broken] = _lines_with_strays(self.block, self.block.line_ends)[broken]
         found.bare_at[broken] = -1
         found.bare = np.sort(np.concatenate(self.bare)) if self.bare else found.bare
         return self.inside
+
+    def _settle_open(self) -> None:
+        """Enter the lines whose quote was never meant to close: they are rows without it, and the next quote ends no cell."""
+        block, found, last = self.block, self.found, len(self.quotes) - 1
+        stands = np.flatnonzero(self.is_open & (self.here == self.high) & (self.high <= last))
+        following = self.high[stands]
+        stands = stands[~(self.next_to[following] | self.may_close[following])]
+        lines = self.lines[stands]
+        literal = block.delimiters.before(block.line_ends[lines]) - self.first[stands]
+        stands = stands[literal == block.shape.columns - 1]
+        lines, opened = self.lines[stands], self.opened[stands]
+        found.fault[lines], found.at[lines] = NOT_CLOSED, self.quotes[opened]
+        found.column[lines] = self.ranks[opened] - self.first[stands] - self.inside[stands] + 1
+        self.is_open[stands] = False
 
     def _step_outside(self, going: Ints) -> None:
         """Take the next quote of lines that are outside quotes: it opens a cell, or stands bare in one."""

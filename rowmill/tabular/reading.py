@@ -38,7 +38,8 @@ class Reading:
     `rows_sql` reads the rows (c1..cN, all VARCHAR) in file order; None where nothing can be read. `text_path` is the text
     that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
     temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
-    rows hold even where others are broken. `listed` are the rows that meet the conditions `bad`.
+    rows hold even where others are broken. `listed` are the rows that meet the conditions `bad`. `ids_of`: the column (1-based)
+    whose distinct values the loader has gathered.
     """
 
     inspection: Inspection
@@ -51,6 +52,7 @@ class Reading:
     text_path: Path | None = None
     shape: Shape | None = None
     listed: BadRows | None = None
+    ids_of: int | None = None
 
 
 def write_copy(reading: Reading, table_out: Path) -> None:

@@ -121,8 +121,8 @@ WORDING: dict[str, Wording] = {
         "Convert each part to UTF-8 before joining them.",
     ),
     "encoding-guessed": _warning(
-        "{place}: the only bytes outside ASCII; read as {encoding}, on little evidence.",
-        "Look at the accented letters of this line; save as UTF-8 to be sure.",
+        "{place}: there are few bytes outside ASCII in the file; read as {encoding}, on little evidence.",
+        "Look at the letters beyond ASCII on this line; save as UTF-8 to be sure.",
     ),
     "nul-byte": _error("{place}: a NUL byte.", "Export the file again; a NUL means binary data or a damaged disk."),
     "bom-in-middle": _error(
@@ -181,6 +181,10 @@ WORDING: dict[str, Wording] = {
         "{place}: every row ends in one delimiter too many; the empty field is left out.",
         "Export without the delimiter at the line's end.",
     ),
+    "one-column-maybe": _warning(
+        "{place}: everything stands in one column, but the lines look like {what}.",
+        "If it is more than one column, export it again as CSV with commas; if it is one, nothing has to be done.",
+    ),
     "repeated-header": _warning("{place} repeats the header; it is left out.", "Remove it."),
     "preamble": _warning("{place} stands before the header; it is left out.", "Remove the lines above the header."),
     "footer": _warning("{place} is a footer, not a row; it is left out.", "Remove the lines below the table."),
@@ -196,8 +200,8 @@ WORDING: dict[str, Wording] = {
     ),
     "excel-scientific": _warning(
         "{place}: {damaged:,} of {filled:,} cells in this column became numbers such as 1.23E+15; "
-        "the other digits are gone.",
-        "This cannot be undone: export the column again as text from where it comes from.",
+        "digits that these do not show are gone.",
+        "A mend writes out those that show all of theirs. The others cannot be undone: export the column again as text.",
     ),
     "excel-rounded": _warning(
         "{place}: {damaged:,} of {long:,} long numbers in this column end in zeros behind the 15th digit, "

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from rowmill import audit
-from rowmill.errors import Expired, ObjectChanged, StateError
+from rowmill.errors import Expired, NotFound, ObjectChanged, StateError
 from rowmill.models import Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.tabular.child import run_in_child
@@ -51,10 +51,23 @@ def look_around(caller: Caller, upload: Upload, place: Mapping[str, int]) -> dic
     Raises: StateError, Expired, ChildError, StorageFault.
     """
     dialect = upload.inspection.get("dialect") or {}
-    asked = {"encoding": dialect.get("encoding", "utf-8"), "stretches": len(upload.inspection.get("damage", ""))}
-    found = _read(upload, "excerpt", {**asked, **place})
+    found = _read(upload, "excerpt", {"encoding": dialect.get("encoding", "utf-8"), **_place_to_seek(upload, place)})
     audit.record(upload.org, caller.user, "upload.look", "upload", upload.public_id, **_first_line(found))
     return found
+
+
+def _place_to_seek(upload: Upload, place: Mapping[str, int]) -> dict[str, Any]:
+    """Turn a place into what can be sought in the file: a stretch into its first trouble, a line into one with a mark near it."""
+    known, seek = upload.inspection, dict[str, Any](place)
+    if "stretch" in seek:
+        stretch, count = seek.pop("stretch"), len(known.get("damage") or "") or 1
+        told = next((one for one in known.get("places") or () if one[0] == stretch), None)
+        if told is None:
+            return {"byte": upload.size_bytes * min(stretch, count) // count}
+        seek = {"line": told[1]} | ({} if told[2] is None else {"byte": told[2]})
+    if "byte" not in seek and "line" in seek:
+        seek["near"] = max((one for one in known.get("marks") or () if one[0] <= seek["line"]), default=None)
+    return seek
 
 
 def _first_line(found: Mapping[str, Any]) -> dict[str, int]:
@@ -101,6 +114,17 @@ def _read(upload: Upload, op: str, request: Mapping[str, Any], beside: Path | No
             beside=beside or settings.SCRATCH_DIR,
             **child_limits(),
         )
+
+
+def open_mended(caller: Caller, upload: Upload) -> BinaryIO:
+    """Open the bytes of a mended copy, to be taken home. Raises: NotFound for what is no copy; StateError, Expired."""
+    if not upload.mends:
+        raise NotFound("This file is no mended copy.")
+    need_bytes(upload)
+    with _held(upload) as path:
+        file = path.open("rb")
+    audit.record(upload.org, caller.user, "upload.download", "upload", upload.public_id, part="mended.csv")
+    return file
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from rowmill.faults import fault_point
 from rowmill.models import Precheck, Upload, UploadState, User
 from rowmill.models.text import storable
 from rowmill.orgs import Caller
-from rowmill.registry import get_kind
+from rowmill.registry import KINDS, get_kind
 from rowmill.uploads.places import folder_key, get_spool, get_storage, need_room, original_key, remove_bytes
 
 log = structlog.get_logger("rowmill.uploads")
@@ -109,6 +109,7 @@ def finish_upload(upload: Upload, size_bytes: int, sha256: str, *, leased: bool 
         )
         if changed != 1:
             raise StateError("This upload is no longer being received.")
+        _tell_kind(upload, UploadState.CHECKING)
         if prechecked:
             open_precheck(upload, upload.created_by)
     fault_point("finished")
@@ -138,9 +139,10 @@ def abandon_upload(upload: Upload) -> bool:
     jobless = Upload.objects.filter(pk=upload.pk, jobs__isnull=True)
     with transaction.atomic():
         Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)  # first, so that no job is made meanwhile
-        jobless.exclude(state=UploadState.ABORTED).update(
+        if jobless.exclude(state=UploadState.ABORTED).update(
             state=UploadState.ABORTED, purge_after=timezone.now(), lease_until=None
-        )
+        ):
+            _tell_kind(upload, UploadState.ABORTED)
     if not jobless.filter(state=UploadState.ABORTED).exists():
         return False
     fault_point("abandoning")
@@ -155,6 +157,12 @@ def abandon_upload(upload: Upload) -> bool:
             audit.record(upload.org, None, "upload.abandon", "upload", upload.public_id)
     upload.refresh_from_db()
     return True
+
+
+def _tell_kind(upload: Upload, state: str) -> None:
+    """Let the line of work that a file is for know what became of it."""
+    if upload.kind in KINDS:
+        get_kind(upload.kind).follow(upload, state)
 
 
 def clear_abandoned(upload: Upload) -> None:

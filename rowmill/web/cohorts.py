@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from rowmill import audit
 from rowmill.cohorts.files import DATABASE, hold_file, read_unknown
-from rowmill.cohorts.intake import MENDABLE, most_bytes
+from rowmill.cohorts.intake import KIND, MENDABLE, cancel_sending, find_sending, most_bytes
 from rowmill.cohorts.intake import mend_table as start_mend
 from rowmill.cohorts.status import count_files, find_warning, is_working, list_causes, list_stages
 from rowmill.cohorts.submissions import (
@@ -25,12 +25,12 @@ from rowmill.cohorts.submissions import (
     delete_table,
     fetch_submission,
     fetch_table,
-    settle_table,
 )
 from rowmill.errors import InputError, NotFound
-from rowmill.models import Cohort, Submission, SubmissionTable
+from rowmill.models import Cohort, Submission, SubmissionTable, TableState
 from rowmill.orgs import fetch, own
 from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.sending import find_unfinished, sender_context
 
 SHOWN_UNKNOWN = 50
 DUCKDB_TYPE = "application/vnd.duckdb"
@@ -87,7 +87,7 @@ def submission_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         else:
             return redirect("table", submission.public_id, table.name)
     found = submission.tables.select_related("submission", "upload", "accepted")
-    rows = [{"table": table, "working": is_working(table)} for table in map(settle_table, found)]
+    rows = [{"table": table, "working": is_working(table)} for table in found]
     context = {"submission": submission, "rows": rows, "problem": problem}
     return render(request, "cohorts/submission.html", context, status=400 if problem else 200)
 
@@ -100,7 +100,8 @@ def table_page(request: MemberRequest, public_id: UUID, table_name: str) -> Http
     context = live_context(request, table)
     if request.htmx:
         return render(request, "cohorts/live.html", context)
-    return render(request, "cohorts/table.html", context)
+    mine = find_unfinished(request.caller).filter(upload__kind=KIND, upload=table.upload_id)
+    return render(request, "cohorts/table.html", context | sender_context(mine) | {"kind": KIND})
 
 
 def live_context(request: MemberRequest, table: SubmissionTable) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def live_context(request: MemberRequest, table: SubmissionTable) -> dict[str, An
         # What no mend clears comes first: a person has to find out what these are.
         "unknown": sorted(unknown, key=lambda one: one.cause in MENDABLE)[:SHOWN_UNKNOWN],
         "warning": find_warning(table),
+        "sending": find_sending(table).first() if table.state == TableState.UPLOADING else None,
         "max_bytes": most_bytes(),
         "may_send": table.is_patient_table or _has_patients(table.submission),
     }
@@ -142,6 +144,15 @@ def mend_table(request: MemberRequest, public_id: UUID, table_name: str) -> Http
         start_mend(request.caller, table, request.POST.getlist("cause"))
     except InputError as error:
         messages.error(request, str(error))
+    return redirect("table", public_id, table_name)
+
+
+@require_POST
+@member_view
+def cancel_file(request: MemberRequest, public_id: UUID, table_name: str) -> HttpResponse:
+    """Give up the file that is coming in, in pieces, whoever sends it."""
+    cancel_sending(request.caller, fetch_table(request.caller, public_id, table_name))
+    messages.success(request, "The upload is cancelled. Nothing of it was kept.")
     return redirect("table", public_id, table_name)
 
 

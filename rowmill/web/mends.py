@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from rowmill.errors import ChildError, InputError, NotFound
 from rowmill.models import Upload
-from rowmill.uploads.handouts import ANNOTATED, FAILED_ROWS, look_around, make_handout, read_examples
+from rowmill.uploads.handouts import ANNOTATED, FAILED_ROWS, look_around, make_handout, open_mended, read_examples
 from rowmill.uploads.mending import mend_upload
 from rowmill.web.downloads import CSV_TYPE, XLSX_TYPE, named
 from rowmill.web.frame import MemberRequest, member_view
@@ -120,6 +120,14 @@ def annotated(request: MemberRequest, public_id: UUID) -> HttpResponseBase:
     """Hand out the whole file as a workbook with what is wrong marked and noted; the trail notes who took it."""
     upload = find_upload(request, public_id)
     return _hand_out(request, upload, ANNOTATED, "annotated.xlsx", XLSX_TYPE)
+
+
+@require_GET
+@member_view
+def mended_file(request: MemberRequest, public_id: UUID) -> HttpResponseBase:
+    """Hand out a mended copy itself; the trail notes who took it."""
+    upload = find_upload(request, public_id)
+    return named(FileResponse(open_mended(request.caller, upload), content_type=CSV_TYPE), upload.name)
 
 
 def _hand_out(request: MemberRequest, upload: Upload, op: str, part: str, content_type: str) -> FileResponse:

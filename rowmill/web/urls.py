@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:public_id>/excerpt", mends.excerpt, name="upload-excerpt"),
     path("uploads/<uuid:public_id>/examples", mends.examples, name="upload-examples"),
     path("uploads/<uuid:public_id>/mend", mends.mend, name="upload-mend"),
+    path("uploads/<uuid:public_id>/mended.csv", mends.mended_file, name="upload-mended"),
     path("uploads/<uuid:public_id>/failed-rows.csv", mends.failed_rows, name="upload-failed-rows"),
     path("uploads/<uuid:public_id>/annotated.xlsx", mends.annotated, name="upload-annotated"),
     path("precheck-validation", prechecks.door, name="prechecks"),
@@ -48,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("submissions/<uuid:public_id>/delete", cohorts.remove_submission, name="submission-delete"),
     path("submissions/<uuid:public_id>/<slug:table_name>", cohorts.table_page, name="table"),
     path("submissions/<uuid:public_id>/<slug:table_name>/mend", cohorts.mend_table, name="table-mend"),
+    path("submissions/<uuid:public_id>/<slug:table_name>/cancel", cohorts.cancel_file, name="table-cancel"),
     path("submissions/<uuid:public_id>/<slug:table_name>/delete", cohorts.remove_table, name="table-delete"),
     path("submissions/<uuid:public_id>/<slug:table_name>/database", cohorts.database, name="table-database"),
 ]

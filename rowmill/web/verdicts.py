@@ -20,6 +20,7 @@ from rowmill.uploads.handouts import has_bytes
 from rowmill.uploads.receive import is_for_precheck
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import describe_upload
+from rowmill.web.tags import plural
 from rowmill.web.verdict_tags import does_stop, stops
 
 NO_VERDICT: dict[str, str] = {
@@ -29,6 +30,7 @@ NO_VERDICT: dict[str, str] = {
     UploadState.ABORTED: "This file was not taken: its sending broke off, or it had been sent before. Nothing was run.",
 }
 MENDING = "The mended copy is being made. Then every line of it is checked as of any file."
+FOUND = "Sound: {}, {}. It is being made ready."
 MOST_ANCESTORS = 20
 
 
@@ -147,7 +149,7 @@ def upload_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 @member_view
 def upload_verdict(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Give the verdict on a file as a part of the page, 202 while there is none yet; to the history its line.
+    """Give the verdict on a file as a part of the page, 202 while there is none yet, with what is known; to the history its line.
 
     To a page that shows how far it is, that, until there is a verdict.
     """
@@ -159,14 +161,19 @@ def upload_verdict(request: MemberRequest, public_id: UUID) -> HttpResponse:
     if verdict is None and target.startswith("coming-"):
         verdict = coming(upload)
     if verdict is None:
-        return HttpResponse(status=202)
+        words = coming(upload).message if upload.inspection else ""
+        return HttpResponse(words, status=202, content_type="text/plain; charset=utf-8")
     return render(request, "uploads/verdict.html", {"verdict": verdict})
 
 
 def coming(upload: Upload) -> Verdict:
     """Say how far a file is that has no verdict yet."""
-    words = MENDING if upload.state == UploadState.CHECKING and upload.mends and not upload.sha256 else ""
-    return Verdict("coming", upload.name, 200, words or NO_VERDICT[upload.state], upload)
+    words = NO_VERDICT[upload.state]
+    if upload.state == UploadState.CHECKING and upload.mends and not upload.sha256:
+        words = MENDING
+    elif upload.state == UploadState.CHECKING and (found := upload.inspection.get("found")):
+        words = FOUND.format(plural(found["rows"], "row"), plural(found["columns"], "column"))
+    return Verdict("coming", upload.name, 200, words, upload)
 
 
 def find_verdict(upload: Upload) -> Verdict | None:

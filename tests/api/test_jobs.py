@@ -20,6 +20,7 @@ FIELDS = {
     "payer", "practice", "start_date", "end_date", "total_rows", "processed_rows", "success_rows", "failed_rows",
     "outcomes", "percent", "rows_per_minute", "seconds_left", "waiting_reason", "balance", "error_log", "retries",
     "created_at", "created_by", "processing_started_at", "completed_at", "cancelled_at", "cancelled_by", "links",
+    "merged",
 }  # fmt: skip
 
 
@@ -63,9 +64,10 @@ def test_progress(people: People, alice: APIClient) -> None:
     body = alice.get(f"{JOBS}{job.public_id}/progress/").json()
     assert set(body) == {
         "id", "status", "final", "total_rows", "processed_rows", "success_rows", "failed_rows", "outcomes", "percent",
-        "rows_per_minute", "seconds_left", "waiting_reason", "balance",
+        "rows_per_minute", "seconds_left", "waiting_reason", "balance", "merged",
     }  # fmt: skip
     assert (body["status"], body["final"], body["percent"]) == ("PENDING", False, 0.0)
+    assert body["merged"] is None  # claims are asked for, not merged
     assert body["outcomes"]["unprocessed"] == 10
 
 

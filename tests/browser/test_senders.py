@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
 
 from tests.browser.conftest import Site
+from tests.browser.test_cohorts import make_submission
 from tests.browser.test_uploader import (  # noqa: F401
     KEPT,
     SLOW,
@@ -95,3 +96,49 @@ def test_of_two_files_each_has_a_card_that_leads_to_its_precheck(page: Page, tmp
         expect(card_of(page, file).locator("[data-verdict=precheck]")).to_contain_text("Not sound")
     card_of(page, files[1]).get_by_role("link", name="Open its precheck").click()
     expect(page.get_by_role("heading", name="second.csv")).to_be_visible()
+
+
+def test_a_cohorts_table_comes_in_pieces_and_its_page_tells_how_far(
+    page: Page,
+    held: Door,  # noqa: F811
+    tmp_path: Path,
+    complaints: list[str],
+) -> None:
+    file = tmp_path / "patients.csv"
+    file.write_text("patient_id,sex\n" + "".join(f"{n:07d},F\n" for n in range(1, 12_001)))
+    address = make_submission(page)
+    page.goto(f"{address}patient")
+    page.set_input_files("input[type=file]", file)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    card, live = card_of(page, file), page.locator("#live")
+    until(page, lambda: len(held.taken) == 2 and bool(held.held), "two pieces are there, the third is on its way")
+    expect(live).to_contain_text("are here, sent by alice@acme.test")
+    found = Axe().run(page).response["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    page.reload()
+    held.drop()
+    expect(card).to_contain_text("Not finished")
+    page.set_input_files("input[type=file]", file)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    expect(live).to_contain_text("12,000 patient IDs registered, 12,000 rows.")
+    assert held.offsets == pieces_of(file)
+    expect(card).to_have_count(0)
+    expect(page.get_by_role("heading", name="Replace the file")).to_be_visible()
+    assert complaints == []
+
+
+def test_a_cohorts_upload_that_is_cancelled_leaves_the_table_as_it_was(page: Page, held: Door, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "patients.csv"
+    file.write_text("patient_id,sex\n" + "".join(f"{n:07d},F\n" for n in range(1, 12_001)))
+    address = make_submission(page)
+    page.goto(f"{address}patient")
+    page.set_input_files("input[type=file]", file)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    until(page, lambda: bool(held.held), "it is on its way")
+    expect(page.locator("#live")).to_contain_text("Uploading")
+    card = card_of(page, file)
+    card.locator("summary").click()
+    card.get_by_role("button", name="Cancel the upload").click()
+    held.drop()
+    expect(page.locator("#live")).to_contain_text("No file yet.")
+    expect(card).to_have_count(0)

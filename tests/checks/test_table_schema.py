@@ -19,6 +19,8 @@ from rowmill.checks.made import (
     FORMS,
     any_of,
     compare,
+    date_form,
+    date_range,
     length,
     number_range,
     one_of,
@@ -233,6 +235,41 @@ def test_every_kind_that_ships_can_be_written_and_read(slug: str) -> None:
     assert [replace(c, checks=()) for c in found.columns] == [replace(c, checks=()) for c in kind.columns]
     assert [set(c.checks) for c in found.columns] == [set(c.checks) for c in kind.columns]
     assert (found.checks, found.row_checks) == (rules.checks, rules.row_checks)
+
+
+def there_and_back(*checks: Check) -> None:
+    """Hold that these checks on one column come back as they went out."""
+    slugs = tuple(check.slug for check in checks)
+    rules = Rules((Column("a", required=True, checks=slugs),), {check.slug: check for check in checks})
+    found = read_descriptor(json.loads(json.dumps(write_descriptor(rules))))
+    assert set(found.columns[0].checks) == set(slugs)
+    assert found.checks == rules.checks
+
+
+@pytest.mark.parametrize("slug", [slug for slug in registry.CHECKS if slug != "required"])
+def test_every_check_can_be_written_and_read(slug: str) -> None:
+    there_and_back(registry.get_check(slug))
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        (length(2),),
+        (length(most=5),),
+        (length(2, 5),),
+        (pattern("[A-Z]{2}"),),
+        (one_of(["a", "b"]),),
+        (registry.get_check("number"), number_range(0, "7.5")),
+        (registry.get_check("integer"), number_range(most=130)),
+        (registry.get_check("year"), number_range(1900, 2100)),
+        (registry.get_check("date"), date_range(date(1900, 1, 1), date(2030, 12, 31))),
+        (registry.get_check("date-iso"), date_range(last=date(2030, 12, 31), form="%Y-%m-%d")),
+        (date_form("%d.%m.%Y"), date_range(date(1900, 1, 1), form="%d.%m.%Y")),
+    ],
+    ids=lambda checks: " and ".join(check.slug for check in checks),
+)
+def test_every_made_check_can_be_written_and_read_beside_the_type_that_it_needs(checks: tuple[Check, ...]) -> None:
+    there_and_back(*checks)
 
 
 # ------------------------------------------------------------------------------------------------ any descriptor

@@ -1,4 +1,4 @@
-"""The story of a cohort table: sent, refused for lost IDs, mended, accepted; it may be cut anywhere and told again."""
+"""The stories of a cohort table: refused for lost IDs, mended, accepted; checked anew for other patients. Cut anywhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from rowmill.jobs.arrive import inspect_due
 from rowmill.jobs.sweep import sweep
 from rowmill.models import AuditEvent, Submission, SubmissionTable, UnknownIds, Upload
 from rowmill.orgs import Caller
-from rowmill.uploads.places import get_storage
+from rowmill.uploads.places import folder_key, get_storage
 
 PATIENTS = b"patient_id,sex\n0001,F\n0002,M\n"
 LABS = b"patient_id,value\n1,7\n0002,8\n"
+SOUND = b"patient_id,value\n0001,7\n0002,8\n"
+FEWER = b"patient_id,sex\n0001,F\n"
 
 
 def prepare_cohort(caller: Caller) -> None:
@@ -45,6 +47,31 @@ def tell_cohort(caller: Caller) -> None:
     Upload.objects.filter(state="REJECTED", purged_at=None).update(purge_after="2000-01-01T00:00:00+00:00")
     sweep()
     assert not UnknownIds.objects.exists()
+    need_events()
+
+
+def prepare_recheck(caller: Caller) -> None:
+    """Make the same with a table that fits its patients."""
+    prepare_cohort(caller)
+    take_table_file(caller, labs(caller), "labs.csv", [SOUND])
+    assert inspect_due()
+
+
+def tell_recheck(caller: Caller) -> None:
+    """Send other patients, and see that the table which fits no more is refused and leaves nothing that was made of it."""
+    patients = fetch_table(caller, Submission.objects.get().public_id, "patient")
+    if patients.accepted_rows == 2 and not is_working(patients):
+        take_table_file(caller, patients, "fewer.csv", [FEWER])
+    while inspect_due():
+        pass
+    table, patients = labs(caller), fetch_table(caller, patients.submission.public_id, "patient")
+    assert (patients.state, patients.accepted_rows) == ("READY", 1)
+    assert (table.state, table.code, table.accepted, table.files) == ("REJECTED", "unknown_ids", None, {})
+    assert table.upload is not None
+    assert [key.rsplit("/", 1)[1] for key in get_storage().keys(folder_key(table.upload))] == ["original"]
+    rechecks = AuditEvent.objects.filter(verb="table.recheck", target_id=str(table.upload.public_id))
+    assert rechecks.count() == 1
+    sweep()
     need_events()
 
 

@@ -49,7 +49,7 @@ from rowmill.uploads.mending import mend_upload
 from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.sessions import cancel_session, open_session
-from tests.crash.cohort_story import prepare_cohort, tell_cohort
+from tests.crash.cohort_story import prepare_cohort, prepare_recheck, tell_cohort, tell_recheck
 from tests.probe import Probe
 
 registry.extend({"probe": "tests.probe.Probe"}, {}, {})
@@ -78,6 +78,8 @@ def prepare(story: str) -> None:
         inspect_upload(finish_upload(upload, *receive_whole(upload, [BLOCK], 1 << 20)))
     elif story == "cohort":
         prepare_cohort(caller)
+    elif story == "rechecked":
+        prepare_recheck(caller)
     elif story not in ("intake", "refused", "chunked"):
         upload = begin_upload(caller, "probe", "probe.csv")
         inspect_upload(
@@ -228,6 +230,12 @@ def cohort() -> None:
     tell_cohort(caller())
 
 
+def rechecked() -> None:
+    """The patient file is replaced under a table that was accepted."""
+    restart()
+    tell_recheck(caller())
+
+
 def work() -> None:
     """The runner with its threads, until the job has ended."""
     Probe.reset()
@@ -329,6 +337,7 @@ STORIES: dict[str, Callable[[], None]] = {
     "refused": refused,
     "mended": mended,
     "cohort": cohort,
+    "rechecked": rechecked,
     "work": work,
     "stop": stop,
     "poison": poison,

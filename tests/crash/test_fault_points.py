@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 STORIES = ("intake", "chunked", "cohort", "work", "steer", "poison", "refused", "mended", "stop")
 CONTROLS = (("steer", "no_cancel_check"), ("work", "two_transactions"), ("intake", "purged_first"))
 DATABASES = ("sqlite", "postgres")
+LOCKED = ("postgres", "rechecked")  # where rows are locked one by one; on the other it proves nothing more
 RUNS: tuple[tuple[str, ...], ...] = tuple(
     (database, *told) for told in (*((story,) for story in STORIES), *CONTROLS) for database in DATABASES
-)
+) + (LOCKED,)
 
 
 def run_story(database: str, *arguments: str) -> dict[str, Any]:
@@ -43,8 +44,9 @@ def runs() -> Iterator[dict[tuple[str, ...], Future[dict[str, Any]]]]:
         yield {arguments: pool.submit(run_story, *arguments) for arguments in RUNS}
 
 
-@pytest.mark.parametrize("database", DATABASES)
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize(
+    ("database", "story"), [*((database, story) for story in STORIES for database in DATABASES), LOCKED]
+)
 def test_killed_at_every_point_nothing_is_lost(story, database, runs) -> None:
     told = runs[(database, story)].result()
     assert told["violations"] == [], told["stderr"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rowmill.contracts import Cause, Column, Inspection, Rules
 from rowmill.registry import get_check
+from rowmill.tabular import clean
 from rowmill.tabular.inspect import inspect_table
 from rowmill.tabular.mends import apply_mends
 
@@ -179,3 +181,19 @@ def test_a_last_cell_is_not_joined_with_a_surplus_field(tmp_path: Path) -> None:
     text = "id,name\n" + "".join(f"{n},Ann\n" for n in range(1, 40))
     assert only(judge(tmp_path, text + "40,Oak,extra\n41,x\n")).mend == ""
     assert only(judge(tmp_path, text + "40,Oak, Ann\n41,x\n")).mend == "quote-delimiter"
+
+
+def test_a_clean_copy_read_in_parts_gives_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEAD.replace("visited", "dob") + "".join(
+        f"{n},Ann,{'2020-02-30' if n % 7 == 3 else '2020-02-03'},1.5{',x' * (n % 11 == 5)}\n" for n in range(1, 3000)
+    )
+    whole = judge(tmp_path, text, COLUMNS)
+    monkeypatch.setattr(clean, "PART_BYTES", 1 << 10)
+    monkeypatch.setattr(clean, "MOST_PARTS", 1 << 20)
+    parts = judge(tmp_path, text, COLUMNS)
+    assert replace(parts, seconds=0) == replace(whole, seconds=0)
+    bad = [f.line for f in parts.findings if f.code == "date"]
+    assert bad[:3] == [4, 11, 18]
+    assert sum(f.count for f in parts.findings if f.code == "date") == sum(
+        n % 7 == 3 and n % 11 != 5 for n in range(1, 3000)
+    )

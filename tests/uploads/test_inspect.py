@@ -58,6 +58,20 @@ def test_a_sound_file_is_ready_with_its_copy_and_its_facts(sent):
     assert scratch() == []
 
 
+@pytest.mark.parametrize(("data", "found"), [(SOUND, {"rows": 2, "columns": 2}), (BROKEN, None)])
+def test_a_sound_file_is_told_before_its_copy_is_written(sent, monkeypatch, data, found):
+    known = []
+    publish = inspect_module.publish_original
+    monkeypatch.setattr(
+        inspect_module,
+        "publish_original",
+        lambda upload: (known.append(Upload.objects.get(pk=upload.pk).inspection.get("found")), publish(upload)),
+    )
+    upload = inspect_upload(sent(data))
+    assert known == [found]
+    assert "found" not in upload.inspection
+
+
 def test_a_broken_file_is_rejected_with_its_findings_and_without_a_copy(sent):
     upload = inspect_upload(sent(BROKEN))
     assert upload.state == UploadState.REJECTED

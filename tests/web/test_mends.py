@@ -189,3 +189,16 @@ def test_others_see_nothing_of_it(alice: Client, refused: Upload, people: People
         assert alice.get(reverse(f"upload-{name}", args=[uuid4()])).status_code == 404
     assert charlie.post(at("mend", refused), {"mends": ["delimiter"]}).status_code == 404
     assert Upload.objects.count() == 1
+
+
+def test_a_mended_copy_can_be_taken_home_and_nothing_else_by_that_address(alice: Client, refused: Upload) -> None:
+    alice.post(at("mend", refused), {"mends": ["delimiter", "without-broken-rows"]})
+    copy = Upload.objects.get(parent=refused)
+    assert alice.get(at("mended", copy)).status_code == 409  # it is not made yet
+    assert inspect_due()
+    assert at("mended", copy) in alice.get(reverse("upload", args=[copy.public_id])).content.decode()
+    answer = alice.get(at("mended", copy))
+    assert b"C1003,Ann,CanaryOak" in b"".join(answer.streaming_content)
+    assert "(mended).csv" in answer["Content-Disposition"]
+    assert AuditEvent.objects.filter(verb="upload.download", target_id=str(copy.public_id)).count() == 1
+    assert alice.get(at("mended", refused)).status_code == 404

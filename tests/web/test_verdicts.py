@@ -52,6 +52,18 @@ def test_the_verdict_comes_once_it_is_there(alice: Client) -> None:
     assert str(Job.objects.get().public_id) in page.content.decode()
 
 
+def test_what_is_known_before_the_copy_is_made_is_told(alice: Client) -> None:
+    upload = send(alice, SOUND)
+    assert ask(alice, upload).content == b""
+    Upload.objects.update(inspection={"found": {"rows": 482113, "columns": 1}})
+    answer = ask(alice, upload)
+    assert (answer.status_code, answer.content.decode()) == (
+        202,
+        "Sound: 482,113 rows, 1 column. It is being made ready.",
+    )
+    assert "482,113 rows" in text_of(alice.get(reverse("upload", args=[upload.public_id])))
+
+
 def test_a_sound_file_whose_job_is_about_to_be_made_has_no_verdict_yet(alice: Client) -> None:
     upload = send(alice, SOUND)
     Upload.objects.update(state=UploadState.READY)

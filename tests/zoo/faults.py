@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import zipfile
@@ -142,17 +143,27 @@ def faulty_files(
     rows: int = 20, places: tuple[int, ...] = (4,), suffix: str = "", newline: str = "\n"
 ) -> Iterator[Faulty]:
     """Make every fault at each place of a table (line = place + 1); accents elsewhere make it UTF-8 beyond doubt."""
-    table = make_table(rows)
-    table[1][1] = "Zoë Ångström"
-    lines = write(table).encode().splitlines(keepends=True)
     for fault in FAULTS:
         for place in places:
-            data = b"".join(fault.breaks(list(lines), place))
+            faulty = make_faulty(fault, rows, place, suffix)
             if newline != "\n":
-                if b"\r" in data:
+                if b"\r" in faulty.data:
                     continue
-                data = data.replace(b"\n", newline.encode())
-            yield Faulty(f"{fault.name}{suffix}_{place + 1}", data, fault.verdict, fault.codes, place + 1)
+                faulty = faulty._replace(data=faulty.data.replace(b"\n", newline.encode()))
+            yield faulty
+
+
+@functools.cache
+def _sound_lines(rows: int) -> tuple[bytes, ...]:
+    table = make_table(rows)
+    table[1][1] = "Zoë Ångström"
+    return tuple(write(table).encode().splitlines(keepends=True))
+
+
+def make_faulty(fault: Fault, rows: int, place: int, suffix: str = "") -> Faulty:
+    """Make one fault at one place."""
+    data = b"".join(fault.breaks(list(_sound_lines(rows)), place))
+    return Faulty(f"{fault.name}{suffix}_{place + 1}", data, fault.verdict, fault.codes, place + 1)
 
 
 def _text(lines: Lines) -> bytes:

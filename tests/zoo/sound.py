@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import random
 from collections.abc import Sequence
@@ -53,7 +54,8 @@ def write(
     return text.getvalue()
 
 
-def sound_files() -> list[Sound]:
+@functools.cache
+def sound_files() -> tuple[Sound, ...]:
     """Make the sound half of the zoo."""
     plain, quoted = make_table(), make_table(quoted=True)
     accents = make_table(accents=True)
@@ -91,7 +93,7 @@ def sound_files() -> list[Sound]:
     ):
         files.append(Sound(name, bom + write(accents).encode(codec), accents))
         files.append(Sound(name + "_quoted_crlf", bom + write(quoted, newline="\r\n").encode(codec), quoted))
-    return files + _odd_tables()
+    return (*files, *_odd_tables())
 
 
 def _without(table: Table) -> Table:

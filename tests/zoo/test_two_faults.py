@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from rowmill.tabular.inspect import inspect_table
 from rowmill.tabular.reading import Limits
 from tests.zoo.fault_table import FAULTS, Fault, Text, Way
+from tests.zoo.one_database import one_database
+from tests.zoo.scale import scaled
 
-WAY = Way("lf", "comma", "utf8", rows=400)
+WAY = Way("lf", "comma", "utf8", rows=scaled(60, 400))
 INSERTED = ("blank", "white_space", "repeated_header")
 # What comes after a change of encoding is of the other one too.
 OF_A_ROW = [
@@ -20,8 +23,14 @@ OF_A_ROW = [
     for f in FAULTS
     if f.codes and f.name != "two_encodings" and f.fits(WAY, "middle") and f.line(Text(WAY, False), 9) == 10
 ]
-PLACES = ((200, 201), (200, 202), (3, 397))
+PLACES = ((30, 31), (30, 32), (3, WAY.rows - 3))
 PAIRS = [(a, b, at) for a, b in itertools.product(OF_A_ROW, repeat=2) for at in PLACES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_database() -> Iterator[None]:
+    with one_database():
+        yield
 
 
 def untold(first: Fault, second: Fault, at: tuple[int, int], path: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from rowmill.contracts import Inspection
 from rowmill.tabular.convert import convert
 from rowmill.tabular.inspect import inspect_table
-from tests.zoo.faults import Faulty, faulty_files, whole_file_faults
+from tests.zoo.faults import FAULTS, Fault, Faulty, faulty_files, make_faulty, whole_file_faults
 from tests.zoo.sound import Sound, sound_files
 
 csv.field_size_limit(1 << 30)
@@ -76,8 +76,9 @@ def test_a_fault_is_told_at_its_line(faulty: Faulty, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("faulty", named(faulty_files(60_000, (49_999,), "_late")))
-def test_a_fault_late_in_a_long_file_is_told_at_its_line(faulty: Faulty, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", named(FAULTS))
+def test_a_fault_late_in_a_long_file_is_told_at_its_line(fault: Fault, tmp_path: Path) -> None:
+    faulty = make_faulty(fault, 60_000, 49_999)
     assert_told(faulty, judge(faulty, tmp_path))
 
 

@@ -340,7 +340,7 @@
       }
       const seconds = (performance.now() - began) / 1000;
       card.part("line").textContent =
-        card.describe("checking") + (answer ? "" : " The server does not answer; the page goes on asking.") + (seconds > 10 ? " " + secondsInWords(seconds) + " so far. You may leave this page; " + form.dataset.later + "." : "");
+        (card.told || card.describe("checking")) + (answer ? "" : " The server does not answer; the page goes on asking.") + (seconds > 10 ? " " + secondsInWords(seconds) + " so far. You may leave this page; " + form.dataset.later + "." : "");
       await pause(wait);
     }
   }
@@ -351,6 +351,9 @@
     if (away) {
       window.location.assign(away);
       return true;
+    }
+    if (answer.status === 202) {
+      card.told = await answer.text();
     }
     if (answer.status === 202 || answer.status >= 500) {
       return false;
