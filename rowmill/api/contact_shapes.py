@@ -11,8 +11,9 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from rowmill.contacts.browse import EMAIL_WORDS, MOST_ROWS, MOST_SEARCH, SORT_WORDS, ContactPage
+from rowmill.contacts.export import ALL_COLUMNS, EXPORTS, XLSX_ROWS
 from rowmill.contacts.fields import FIELDS
-from rowmill.contacts.showing import FIELD_NAMES, RANGES
+from rowmill.contacts.showing import FIELD_NAMES, LABELS, RANGES
 from rowmill.models import Contact, Job
 
 _TYPES: dict[str, Callable[..., serializers.Field[Any, Any, Any, Any]]] = {
@@ -109,6 +110,26 @@ class ListForm(SearchForm):
     columns = serializers.ListField(
         child=serializers.ChoiceField(FIELD_NAMES), required=False, max_length=60, help_text="All fields unless given."
     )
+
+
+class ExportForm(SearchForm):
+    """Which contacts, as what."""
+
+    export = serializers.ChoiceField(EXPORTS, required=False, help_text=f"xlsx takes up to {XLSX_ROWS:,} contacts.")
+    columns = serializers.ListField(
+        child=serializers.ChoiceField(ALL_COLUMNS), required=False, max_length=60, help_text="All fields unless given."
+    )
+
+
+class EditForm(serializers.Serializer[Any]):
+    """Fields of a contact to change, by name: texts as in a file, or values of JSON; null or "" makes one blank."""
+
+    revision = serializers.IntegerField(required=False, min_value=1, help_text="What you saw.")
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add the contact's fields. What they take is told by the import's own checks."""
+        more = {name: serializers.JSONField(required=False, allow_null=True, help_text=LABELS[name]) for name in LABELS}
+        return {**super().get_fields(), **more}
 
 
 def describe_contact(

@@ -1,12 +1,15 @@
-"""The contacts of an org by API: lists and searches them, gives one."""
+"""The contacts of an org by API: lists, searches and exports them; gives, changes and deletes one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
+from django.http import FileResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,16 +18,21 @@ from rowmill.api.base import OrgView
 from rowmill.api.contact_shapes import (
     ContactPageShape,
     ContactShape,
+    EditForm,
+    ExportForm,
     ListForm,
     describe_contact,
     describe_page,
     find_job_ids,
 )
 from rowmill.api.problems import problems
-from rowmill.api.results import read_number
+from rowmill.api.results import CSV_TYPE, XLSX_TYPE, read_number
 from rowmill.contacts.browse import EMAIL_WORDS, MOST_ROWS, SORT_WORDS, Ask, list_contacts, read_ask
+from rowmill.contacts.editing import as_cell, delete_contact, edit_contact
+from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
 from rowmill.contacts.records import fetch_contact
 from rowmill.contacts.showing import needed_fields, read_columns
+from rowmill.errors import InputError
 from rowmill.models import Contact
 from rowmill.orgs import Caller
 
@@ -71,7 +79,7 @@ class ContactSearchView(OrgView):
         operation_id="search_contacts",
         tags=["contacts"],
         request=ListForm,
-        responses={200: ContactPageShape, **problems(400, 401, 403, 404)},
+        responses={200: ContactPageShape, **problems(400, 401, 403, 404, 415)},
     )
     def post(self, request: Request) -> Response:
         """Search and filter the contacts. Nothing is changed: an auditor may, too."""
@@ -108,6 +116,70 @@ class ContactView(OrgView):
         contact = fetch_contact(self.caller, contact_id)
         audit.record(self.caller.org, self.caller.user, "contact.read", "contact", contact.pk)
         return Response(_describe(contact))
+
+    @extend_schema(
+        operation_id="edit_contact",
+        tags=["contacts"],
+        request=EditForm,
+        responses={200: ContactShape, **problems(400, 401, 403, 404, 409, 415)},
+    )
+    def patch(self, request: Request, contact_id: int) -> Response:
+        """Change fields of a contact; they are read, checked and cleaned as the cells of a file.
+
+        `revision`: what you saw; 409 where somebody else changed the contact meanwhile.
+        """
+        contact = fetch_contact(self.caller, contact_id)
+        form = EditForm(data=request.data)
+        form.is_valid(raise_exception=True)
+        data = dict(cast(Mapping[str, Any], request.data))
+        data.pop("revision", None)
+        try:
+            cells = {str(name): as_cell(str(name), value) for name, value in data.items()}
+            edit_contact(self.caller, contact, cells, form.validated_data.get("revision"))
+        except InputError as error:
+            if "fields" not in error.details:
+                raise
+            raise serializers.ValidationError(
+                {name: [words] for name, words in error.details["fields"].items()}
+            ) from None
+        return Response(_describe(contact))
+
+    @extend_schema(
+        operation_id="delete_contact", tags=["contacts"], responses={204: None, **problems(401, 403, 404, 415)}
+    )
+    def delete(self, request: Request, contact_id: int) -> Response:
+        """Delete a contact, and what was kept of it for an undo."""
+        delete_contact(self.caller, fetch_contact(self.caller, contact_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ContactExportView(OrgView):
+    """What is found, to take home."""
+
+    reading_post: ClassVar[bool] = True
+
+    @extend_schema(
+        operation_id="export_contacts",
+        tags=["contacts"],
+        request=ExportForm,
+        responses={
+            (200, "text/csv"): OpenApiTypes.STR,
+            (200, XLSX_TYPE): OpenApiTypes.BINARY,
+            **problems(400, 401, 403, 404, 415),
+        },
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Hand out the contacts found, oldest first. Nothing is changed: an auditor may, too."""
+        form = ExportForm(data=request.data)
+        form.is_valid(raise_exception=True)
+        data = form.validated_data
+        ask, columns = read_ask(data), tuple(dict.fromkeys(data.get("columns") or ALL_COLUMNS))
+        if data.get("export") == "xlsx":
+            headers = {"Content-Disposition": 'attachment; filename="contacts.xlsx"'}
+            return FileResponse(export_xlsx(self.caller, ask, columns), content_type=XLSX_TYPE, headers=headers)
+        headers = {"Content-Disposition": 'attachment; filename="contacts.csv"'}
+        lines = export_csv(self.caller, ask, columns, bom=False)
+        return StreamingHttpResponse(lines, content_type=CSV_TYPE, headers=headers)
 
 
 def _describe(contact: Contact) -> dict[str, Any]:

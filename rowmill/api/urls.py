@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from rowmill.api.base import NoSuchAddress
 from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, UploadProgressView
 from rowmill.api.claims import BulkUploadView
-from rowmill.api.contacts import ContactSearchView, ContactsView, ContactView
+from rowmill.api.contacts import ContactExportView, ContactSearchView, ContactsView, ContactView
 from rowmill.api.docs import DocsView, SchemaView
 from rowmill.api.effects import EffectView, ImportView, UndoView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
@@ -37,6 +37,7 @@ _V1: list[URLPattern | URLResolver] = [
     path("org/", OrgSettingsView.as_view(), name="api-org"),
     path("contacts/", ContactsView.as_view(), name="api-contacts"),
     path("contacts/search/", ContactSearchView.as_view(), name="api-contacts-search"),
+    path("contacts/export/", ContactExportView.as_view(), name="api-contacts-export"),
     path("contacts/<int:contact_id>/", ContactView.as_view(), name="api-contact"),
     path("cohorts/", CohortsView.as_view(), name="api-cohorts"),
     path("cohorts/<uuid:cohort_id>/submissions/", CohortSubmissionsView.as_view(), name="api-submissions"),

@@ -6,14 +6,15 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Expression, F, QuerySet, TextField
 
-from rowmill.contacts.counting import Total, count_contacts
+from rowmill.contacts.counting import Total, allow_memory, count_contacts
 from rowmill.contacts.words import VALUES, Condition, find_words
 from rowmill.errors import ConfigError, InputError
 from rowmill.models import Contact, Job
@@ -25,6 +26,7 @@ EMAIL_WORDS = ("", "with", "without")
 PAGE_ROWS, MOST_ROWS = 50, 200
 MOST_SEARCH = 200
 SAMPLED_ROWS = 2_000
+STRETCH_ROWS = 2_000
 _KEY_CHARACTERS = 60
 
 
@@ -140,6 +142,20 @@ def list_contacts(
         next=_seal_end(caller, ask, shown, before + len(shown), total) if shown and (more or back) else "",
         previous=_seal_start(caller, ask, shown, before, total) if shown and (more if back else place) else "",
     )
+
+
+def iter_contacts(caller: Caller, ask: Ask, columns: Sequence[str]) -> Iterator[Contact]:
+    """Give all contacts found, oldest first, as they are when their turn comes; what was deleted meanwhile is left out.
+
+    Cost: one search for their numbers, 8 bytes each; then short reads, and no transaction stays open between them.
+    """
+    numbers = find_contacts(caller, ask).order_by("id").values_list("id", flat=True)
+    with transaction.atomic():
+        allow_memory()
+        ids = array("q", numbers.iterator(chunk_size=10 * STRETCH_ROWS))
+    for start in range(0, len(ids), STRETCH_ROWS):
+        stretch = ids[start : start + STRETCH_ROWS].tolist()
+        yield from list(own(caller, Contact).filter(pk__in=stretch).only("id", *columns).order_by("id"))
 
 
 def _sort(found: QuerySet[Contact], ask: Ask, place: _Place | None, *, few: bool) -> QuerySet[Contact]:

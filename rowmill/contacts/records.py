@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from rowmill.errors import NotFound
@@ -57,7 +58,7 @@ def find_origin(contact: Contact) -> Origin:
 
 def list_changes(contact: Contact) -> list[Change]:
     """Give what happened to a contact, newest first: imports of the last 30 days, the first and the last, edits by hand."""
-    olds = _old_rows(contact)
+    olds = dict(find_old_rows(contact).values_list("job_id", "kept_at"))
     jobs = _jobs(contact, {contact.created_job_id, contact.import_job_id, *olds})
     found = [Change(at, "changed by an import", jobs.get(job_id)) for job_id, at in olds.items()]
     last = contact.import_job_id
@@ -77,11 +78,10 @@ def list_changes(contact: Contact) -> list[Change]:
     return sorted(found, key=lambda change: change.at, reverse=True)
 
 
-def _old_rows(contact: Contact) -> dict[int, datetime]:
-    """Give the jobs that changed a contact within the last 30 days, each with when. Cost: a look for each such job."""
+def find_old_rows(contact: Contact) -> QuerySet[OldRow]:
+    """Give what a contact was before imports of the last 30 days changed it. Cost: a look for each such job."""
     recent = Job.objects.filter(org_id=contact.org_id, created_at__gte=timezone.now() - timedelta(days=2 * UNDO_DAYS))
-    olds = OldRow.objects.filter(job__in=recent, target=Contact._meta.db_table, target_id=contact.pk)
-    return dict(olds.values_list("job_id", "kept_at"))
+    return OldRow.objects.filter(job__in=recent, target=Contact._meta.db_table, target_id=contact.pk)
 
 
 def _jobs(contact: Contact, ids: set[int | None]) -> dict[int, Job]:

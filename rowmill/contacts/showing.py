@@ -101,6 +101,8 @@ def write_value(contact: Contact, name: str) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Decimal) and name not in MONEY:
+        return f"{value.normalize():f}"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, dict):

@@ -1,31 +1,37 @@
-"""The pages of contacts: the list that is searched and filtered, and one contact with where it came from."""
+"""The list of contacts: searched, filtered, its columns chosen, handed out, and what an import brought removed."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from django.http import HttpResponse
+from django.contrib import messages
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import audit
 from rowmill.contacts.browse import Ask, ContactPage, list_contacts, open_ask, read_ask, sample_values, seal_ask
-from rowmill.contacts.records import fetch_contact, find_origin, list_changes
+from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
+from rowmill.contacts.removal import count_removal, remove_imported
 from rowmill.contacts.showing import (
     GROUPS,
     LABELS,
     choose_columns,
     chosen_columns,
-    group_fields,
     name_contact,
     needed_fields,
     show_value,
 )
 from rowmill.contacts.words import VALUES
 from rowmill.errors import InputError
+from rowmill.merging.undo import may_undo
 from rowmill.models import Contact, Job
-from rowmill.orgs import own
+from rowmill.orgs import fetch, own
+from rowmill.web.downloads import CSV_TYPE, XLSX_TYPE, named
 from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.tags import plural
 
 SESSION_KEY = "contacts"
 SORT_LABELS = {
@@ -112,18 +118,31 @@ def columns(request: MemberRequest) -> HttpResponse:
     return redirect("contacts")
 
 
-@require_GET
+@require_POST
 @member_view
-def contact_page(request: MemberRequest, contact_id: int) -> HttpResponse:
-    """Show a contact: what is filled, where it came from, what became of it."""
-    contact = fetch_contact(request.caller, contact_id)
-    audit.record(request.caller.org, request.caller.user, "contact.view", "contact", contact.pk)
-    context = {
-        "contact": contact,
-        "name": name_contact(contact),
-        "filled": group_fields(contact),
-        "extra": sorted(contact.extra.items()),
-        "origin": find_origin(contact),
-        "changes": list_changes(contact),
-    }
-    return render(request, "contacts/contact.html", context)
+def export(request: MemberRequest) -> HttpResponseBase:
+    """Hand out the contacts found. It is a POST, since what was searched for stands in no address."""
+    ask = open_ask(request.caller, request.POST.get("asked", ""))
+    shown = request.POST.get("fields") == "shown"
+    chosen = ("first_name", "last_name", *chosen_columns(request.caller)) if shown else ALL_COLUMNS
+    columns = tuple(dict.fromkeys(chosen))
+    if request.POST.get("export") == "xlsx":
+        return named(FileResponse(export_xlsx(request.caller, ask, columns), content_type=XLSX_TYPE), "contacts.xlsx")
+    lines = export_csv(request.caller, ask, columns, bom=True)
+    return named(StreamingHttpResponse(lines, content_type=CSV_TYPE), "contacts.csv")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@member_view
+def remove_import(request: MemberRequest, public_id: UUID) -> HttpResponse:
+    """Ask, then remove the contacts that an import brought and nobody changed since."""
+    jobs = own(request.caller, Job).filter(kind="contact_import").select_related("upload", "created_by")
+    job = fetch(request.caller, jobs, public_id)
+    if request.method == "POST":
+        removal = remove_imported(request.caller, job)
+        kept = f" {plural(removal.kept, 'contact')} stayed, since somebody changed them." if removal.kept else ""
+        messages.success(request, f"{plural(removal.removed, 'contact')} removed.{kept}")
+        request.session.pop(SESSION_KEY, None)
+        return redirect("contacts")
+    context = {"job": job, "removal": count_removal(request.caller, job), "may_undo": may_undo(job)}
+    return render(request, "contacts/remove.html", context)

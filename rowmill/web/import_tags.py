@@ -74,7 +74,7 @@ def with_label(cause: str, kind: Kind) -> str:
 def how_sure(match: Match) -> str:
     """Say by what a column is taken for its field."""
     if match.how == "likeness":
-        return f"alike, {match.confidence:.0%}"
+        return f"alike, {100 * match.confidence:.0f} %"
     return HOW_WORDS.get(match.how, "")
 
 

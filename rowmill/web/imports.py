@@ -93,7 +93,7 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         "alike": sum(line.match.how == "likeness" for line in lines),
     }
     if request.htmx:
-        return render(request, "imports/first_rows.html", context)
+        return render(request, "imports/first_rows.html", context | {"renewed": True})
     for line, match in zip(lines, with_samples(upload, matches), strict=True):
         line.match = match
     status = 400 if request.POST.get("do") == "save" else 200

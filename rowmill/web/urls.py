@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import cohorts, contacts, downloads, imports, jobs, mends, prechecks, uploads, verdicts
+from rowmill.web import cohorts, contact, contacts, downloads, imports, jobs, mends, prechecks, uploads, verdicts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
@@ -41,7 +41,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),
     path("contacts/", contacts.contact_list, name="contacts"),
     path("contacts/columns", contacts.columns, name="contact-columns"),
-    path("contacts/<int:contact_id>/", contacts.contact_page, name="contact"),
+    path("contacts/export", contacts.export, name="contacts-export"),
+    path("contacts/imports/<uuid:public_id>/remove", contacts.remove_import, name="contacts-remove"),
+    path("contacts/<int:contact_id>/", contact.contact_page, name="contact"),
+    path("contacts/<int:contact_id>/edit", contact.edit, name="contact-edit"),
+    path("contacts/<int:contact_id>/delete", contact.delete, name="contact-delete"),
     path("cohorts/", cohorts.cohort_list, name="cohorts"),
     path("cohorts/<uuid:public_id>/", cohorts.cohort_page, name="cohort"),
     path("cohorts/<uuid:public_id>/delete", cohorts.remove_cohort, name="cohort-delete"),

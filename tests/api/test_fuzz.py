@@ -24,9 +24,11 @@ from schemathesis.checks import (
 from schemathesis.config import SchemathesisConfig
 
 from rowmill.claims.intake import take_claims_file
+from rowmill.models import Contact
 from rowmill.orgs import Caller, find_caller
 from tests.api.test_claims import SOUND
 from tests.conftest import PASSWORD, People
+from tests.contacts.made import make_contact
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -64,7 +66,9 @@ def _closing(app: Any) -> Any:
 
 
 def _real_things(path: str, caller: Caller) -> dict[str, str]:
-    """Make a job of the caller's for an address that names one or its upload: a new one each time, since it may be deleted."""
+    """Make what an address names: a contact, a job or its upload; new ones each time, since they may be deleted."""
+    if "{contact_id}" in path:
+        return {"contact_id": str(make_contact(caller.org, Contact.objects.count()).pk)}
     if not {"{job_id}", "{upload_id}"} & set(re.findall(r"{\w+}", path)):
         return {}
     job = take_claims_file(caller, "claims.csv", [SOUND], {"confirm_duplicate": "true"}).job

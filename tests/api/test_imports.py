@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from rowmill.jobs.arrive import effect_due, submit_intended
+from rowmill.jobs.arrive import effect_due, inspect_due, submit_intended
 from rowmill.jobs.submit import take_file
 from rowmill.models import AuditEvent, Contact, EffectState, ImportEffect, Job, Org, Upload
 from rowmill.orgs import find_caller
@@ -230,3 +231,34 @@ def test_claims_have_no_columns_to_map(people: People, alice: Client) -> None:
     upload = take_file(find_caller(people.alice), "claim_status", "c.csv", [claims], intent={}).upload
     for method, name in (("get", "mapping"), ("get", "effect"), ("post", "effect"), ("post", "import")):
         assert ask(alice, method, f"upload-{name}", upload).status_code == 409
+
+
+def send_chunk(client: Client, data: bytes, **words) -> dict:
+    """Send a file as one chunk, and give what `complete` answers."""
+    told = {"fileName": "canary.csv", "fileSize": len(data), "totalChunks": 1, **words}
+    upload_id = client.post("/api/upload/init/", told, content_type="application/json").json()["uploadId"]
+    chunk = SimpleUploadedFile("chunk", data)
+    assert (
+        client.post("/api/upload/chunk/", {"uploadId": upload_id, "chunkIndex": 0, "chunk": chunk}).status_code == 200
+    )
+    client.post("/api/upload/complete/", {"uploadId": upload_id}, content_type="application/json")
+    inspect_due()
+    return client.post("/api/upload/complete/", {"uploadId": upload_id}, content_type="application/json").json()
+
+
+def test_the_chunk_door_says_what_a_file_waits_for(
+    alice: Client, imported: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rowmill.api.chunks.VERDICT_SECONDS", 0.0)
+    told = send_chunk(alice, as_csv(HEADER, LATER), review=True)
+    assert (told["importStatus"], told["jobId"], told["upload"]["awaits"]) == ("REVIEW", None, "review")
+    told = send_chunk(alice, as_csv(HEADER, LATER[1:]), duplicates="update")
+    assert (told["importStatus"], told["jobId"]) == ("EFFECT", None)
+    assert effect_due()
+    progress = alice.get(f"/api/upload/progress/?uploadId={told['uploadId']}").json()
+    assert (progress["importStatus"], progress["jobId"]) == ("GO_AHEAD", None)
+    told = send_chunk(alice, as_csv(HEADER, LATER[2:]), goAhead=True)
+    assert (told["importStatus"], told["upload"]["awaits"]) == ("PENDING", "")
+    job = alice.get(f"/api/v1/claims/csv-jobs/{told['jobId']}/").json()
+    assert job["merged"] == {"inserted": 0, "updated": 0, "unchanged": 0, "duplicates": 0, "rejected": 0}
+    assert job["links"]["undo"].endswith("/undo/")

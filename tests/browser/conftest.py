@@ -60,6 +60,7 @@ class Site:
 
     url: str
     payer: Payer
+    data: Path
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_for(f"{url}/health/")
-            yield Site(url, payer)
+            yield Site(url, payer, data)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(120)

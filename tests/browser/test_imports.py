@@ -40,13 +40,13 @@ def fit_everywhere(page: Page, where: str) -> None:
 
 def test_a_file_is_mapped_looked_at_imported_and_taken_back(page: Page, tmp_path: Path, complaints: list[str]) -> None:
     send(page, tmp_path, contacts("Owner"))
-    expect(page.locator("#first-rows")).to_contain_text("No column is the E-mail or the Contact ID.")
+    expect(page.locator("#missing")).to_contain_text("No column is the E-mail or the Contact ID.")
     expect(page.get_by_label("Jobb Title")).to_have_value("Title")
     expect(page.locator("#how-3")).to_contain_text("alike")
     for header, field in (("Reach", "E-mail"), ("Staff", "Employees"), ("Shoe", "Do not import")):
         page.get_by_label(header).fill(field)
         page.keyboard.press("Tab")
-    expect(page.locator("#first-rows")).not_to_contain_text("No column is")
+    expect(page.locator("#missing")).not_to_contain_text("No column is")
     expect(page.locator("#first-rows")).to_contain_text("c0@example.org")
     fit_everywhere(page, "the columns")
     page.get_by_role("button", name="Save, and see the effect").click()

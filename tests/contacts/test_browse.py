@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 from django.db import connection
 
 from rowmill.contacts import browse, counting
 from rowmill.contacts.browse import Ask, list_contacts, open_ask, read_ask, seal_ask
 from rowmill.contacts.counting import Total
+from rowmill.contacts.words import index_sql
 from rowmill.errors import InputError, NotFound
 from rowmill.models import Contact
 from rowmill.orgs import find_caller
 from tests.contacts.made import make_contact, make_contacts
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alice(people):
-    return find_caller(people.alice)
 
 
 def ids(page) -> list[str]:
@@ -171,3 +169,9 @@ def test_the_values_to_choose_from_are_the_orgs_own(alice, people):
     make_contact(people.acme, 1, stage="Cold", country="Brazil")
     make_contact(people.other, 2, stage="Secret")
     assert browse.sample_values(alice) == {"stage": ["Cold"], "seniority": [], "country": ["Brazil"], "industry": []}
+
+
+def test_the_index_is_on_what_a_query_asks_for():
+    """A query uses an index on an expression only where both are the same."""
+    migration = import_module("rowmill.migrations.0009_contact_search")
+    assert "".join(migration.LEXEMES.split()) == "".join(index_sql().split())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
-from rowmill.models import AuditEvent, ChosenColumns
+from rowmill.models import AuditEvent, ChosenColumns, Job
+from tests.api.made import make_job
 from tests.conftest import PASSWORD, People
 from tests.contacts.made import make_contact, make_contacts
 
@@ -31,7 +34,7 @@ def text_of(response) -> str:
 def test_without_contacts_the_page_leads_to_importing(alice):
     page = text_of(alice.get("/contacts/"))
     assert "No contact yet" in page
-    assert 'href="/bulk-upload"' in page
+    assert 'href="/bulk-upload?kind=contact_import"' in page
 
 
 def test_a_search_is_remembered_sealed_and_stands_in_no_address(alice, people):
@@ -55,8 +58,6 @@ def test_a_search_is_remembered_sealed_and_stands_in_no_address(alice, people):
 def test_pages_follow_each_other(alice, people, monkeypatch):
     make_contacts(people.acme, 120)
     page, seen = text_of(alice.get("/contacts/")), set()
-    import re
-
     for _ in range(3):
         seen |= set(re.findall(r"First\d+", page))
         asked, cursor = (
@@ -91,3 +92,61 @@ def test_columns_are_remembered_for_each_person(alice, people):
     assert alice.post("/contacts/columns", {"column": ["password"]}).status_code == 400
     alice.post("/contacts/columns", {"column": ["industry"], "usual": "yes"})
     assert ChosenColumns.objects.count() == 0
+
+
+def test_a_contact_is_edited_on_its_page(alice, people):
+    contact = make_contact(people.acme, 9, first_name="Zelda", employees=11, employees_most=50, lists=["a", "b"])
+    address = f"/contacts/{contact.pk}/edit"
+    form = text_of(alice.get(address))
+    assert 'value="11-50"' in form
+    wrong = alice.post(address, {"email": "no address", "first_name": "Zoe", "revision": "1"})
+    assert wrong.status_code == 400
+    page = wrong.content.decode()
+    assert 'value="Zoe"' in page, "what was typed stays"
+    assert 'aria-describedby="wrong-email"' in page
+    assert alice.post(address, {"first_name": "Zoe", "employees": "11-50", "revision": "1"}).status_code == 302
+    contact.refresh_from_db()
+    assert (contact.first_name, contact.employees_most, contact.lists, contact.revision) == ("Zoe", 50, ["a", "b"], 2)
+    assert alice.post(address, {"first_name": "Zara", "revision": "1"}).status_code == 409
+    assert browser("ada@acme.test").get(address).status_code == 403
+    assert browser("ada@acme.test").post(address, {"first_name": "Ada"}).status_code == 403
+    assert browser("ada@acme.test").post(f"/contacts/{contact.pk}/delete").status_code == 403
+    assert (
+        "Edit" not in text_of(browser("ada@acme.test").get(f"/contacts/{contact.pk}/")).split("page-actions")[1][:200]
+    )
+    assert alice.post(f"/contacts/{contact.pk}/delete").status_code == 302
+    assert alice.get(f"/contacts/{contact.pk}/").status_code == 404
+
+
+def test_an_export_takes_what_the_page_shows(alice, people):
+    make_contacts(people.acme, 8)
+    page = text_of(alice.post("/contacts/", {"search": "first3"}))
+    asked = re.search(r'name="asked" value="([^"]+)"', page)[1]
+    response = alice.post("/contacts/export", {"asked": asked, "export": "csv", "fields": "shown"})
+    lines = b"".join(response.streaming_content).decode("utf-8-sig").splitlines()
+    assert lines[0] == "first_name,last_name,title,company,email,first_phone,stage,country"
+    assert len(lines) == 2
+    workbook = alice.post("/contacts/export", {"asked": asked, "export": "xlsx"})
+    assert b"".join(workbook.streaming_content)[:2] == b"PK"
+    assert alice.post("/contacts/export", {"asked": "x"}).status_code == 400
+
+
+def test_what_an_import_brought_is_removed_after_a_question(alice, people):
+    job = make_job(people.acme, people.alice, "spring.csv")
+    Job.objects.filter(pk=job.pk).update(kind="contact_import")
+    make_contact(people.acme, 1, created_job=job)
+    make_contact(people.acme, 2, created_job=job, revision=2, first_name="Kept")
+    make_contact(people.acme, 3, first_name="Quentin")
+    listed = text_of(alice.get(f"/contacts/?import={job.public_id}"))
+    assert f'href="/contacts/imports/{job.public_id}/remove"' in listed
+    assert "Quentin" not in listed
+    address = f"/contacts/imports/{job.public_id}/remove"
+    page = text_of(alice.get(address))
+    assert "Remove 1 contact" in page
+    assert browser("ada@acme.test").post(address).status_code == 403
+    assert browser("charlie@other.test").get(address).status_code == 404
+    done = text_of(alice.post(address, follow=True))
+    assert "1 contact removed. 1 contact stayed, since somebody changed them." in done
+    assert "Kept" in done
+    assert "Nothing is left to remove" in text_of(alice.get(address))
+    assert alice.get("/contacts/?import=nonsense").status_code == 404

@@ -1,0 +1,65 @@
+"""Contacts to take home: what was found, whole, harmless in a spreadsheet, and read back by an import as it was."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import openpyxl
+import pytest
+
+from rowmill.contacts import browse, export
+from rowmill.contacts.browse import Ask
+from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
+from rowmill.errors import InputError
+from rowmill.models import AuditEvent
+from tests.contacts.made import make_contact, make_contacts
+
+pytestmark = pytest.mark.django_db
+
+
+def read(blocks) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(b"".join(blocks).decode("utf-8"))))
+
+
+def test_all_that_was_found_comes_once_while_others_come(alice, people, monkeypatch):
+    monkeypatch.setattr(browse, "STRETCH_ROWS", 10)
+    make_contacts(people.acme, 60)
+    make_contacts(people.other, 5, first=500)
+    blocks = export_csv(alice, Ask(search="last", email="with", sort="-name"), ("contact_id", "email"), bom=False)
+    first = next(blocks)
+    make_contacts(people.acme, 10, first=1000)
+    rows = read([first, *blocks])
+    ids = [row["contact_id"] for row in rows]
+    assert [one for one in ids if int(one[1:]) < 1000] == [f"K{n}" for n in range(1, 61) if n % 4]
+    assert len(ids) == len(set(ids))
+    event = AuditEvent.objects.get(verb="contacts.export")
+    assert event.details == {
+        "export": "csv", "narrowed": True, "columns": 2, "rows": 45, "rows_are": "exact",
+    }  # fmt: skip
+
+
+def test_cells_are_harmless_and_whole(alice, people):
+    make_contact(
+        people.acme, 1, first_name="=1+1", title='He said "hm",\nthen left', employees=11, employees_most=50,
+        lists=["a", "b"], replied=True, extra={"Colour": "blue"},
+    )  # fmt: skip
+    (row,) = read(export_csv(alice, Ask(), ALL_COLUMNS, bom=False))
+    assert row["first_name"] == "'=1+1"
+    assert row["title"] == 'He said "hm",\nthen left'
+    assert (row["employees"], row["lists"], row["replied"]) == ("11-50", "a, b", "yes")
+    assert row["extra"] == '{"Colour": "blue"}'
+    with export_xlsx(alice, Ask(), ("first_name", "lists")) as out:
+        sheet = openpyxl.load_workbook(out).active
+        assert [[cell.value for cell in line] for line in sheet] == [["first_name", "lists"], ["=1+1", "a, b"]]
+        assert sheet["A2"].data_type == "s"
+
+
+def test_a_workbook_has_a_limit(alice, people, monkeypatch):
+    make_contacts(people.acme, 6)
+    monkeypatch.setattr(export, "XLSX_ROWS", 5)
+    with pytest.raises(InputError) as told:
+        export_xlsx(alice, Ask(), ALL_COLUMNS)
+    assert told.value.details["code"] == "too_many"
+    assert AuditEvent.objects.filter(verb="contacts.export").count() == 0
+    export_xlsx(alice, Ask(search="first1"), ALL_COLUMNS).close()
