@@ -78,6 +78,7 @@ class BadRows:
             self.add(number, source, counted, before)
         elif any(counted):
             self.con.execute(f"INSERT INTO {_name(number)} SELECT unnest(bad, recursive := true) FROM counted")
+        self.con.execute("DROP TABLE counted")
         return found[0], found[1], counted, looked
 
     def first(self, label: str, limit: int) -> list[int]:

@@ -186,7 +186,10 @@ class Loader:
         """Count the rows of a part and list the bad ones in one reading: where some rows are broken, others have bad cells."""
         if self.ids_of is not None:
             return self._count(source)
-        count, rejected, counts, looked = self.listed.count(self._list, source, self._ask(source), self.count)
+        try:
+            count, rejected, counts, looked = self.listed.count(self._list, source, self._ask(source), self.count)
+        except load.OutOfMemory:
+            return self._count(source)
         self._look_at(looked)
         return count, rejected, counts
 
