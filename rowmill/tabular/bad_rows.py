@@ -11,7 +11,7 @@ import duckdb
 from rowmill.tabular import load
 from rowmill.tabular.load import Bad
 
-MOST_AT_ONCE = 500_000
+MOST_AT_ONCE = 250_000
 _CELL = re.compile(r"\bc\d+\b")
 
 
