@@ -26,7 +26,9 @@ class Type(NamedTuple):
     odd_when: str
 
 
-_BLANK = f"WHEN {BLANK} THEN false"
+# Words of R, SQL, SAS and their like for a value that is not there: no slip, and no word against a type.
+_MISSING = re.compile(rb"\s*(?:NA|NaN|NULL|\\N|\.)?\s*", re.I)
+_BLANK = f"WHEN {BLANK} THEN false WHEN upper(trim({{column}})) IN ('NA', 'NAN', 'NULL', '\\N', '.') THEN false"
 _TYPES = (
     Type(
         "date",
@@ -54,7 +56,7 @@ def infer_types(rows: Sequence[SampleRow], columns: int) -> dict[int, Type]:
     sound = [r.cells for r in rows if len(r.cells) >= columns and not r.fault]
     types: dict[int, Type] = {}
     for position in range(columns):
-        cells = [c for row in sound if (c := row[position]).strip()]
+        cells = [c for row in sound if not _MISSING.fullmatch(c := row[position])]
         for one in _TYPES:
             fits = sum(one.pattern.fullmatch(c) is not None for c in cells)
             if fits >= ENOUGH and (fits >= SHARE * len(cells) or len(cells) - fits == 1):
