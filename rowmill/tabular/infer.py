@@ -27,26 +27,32 @@ class Type(NamedTuple):
 
 
 # Words of R, SQL, SAS and their like for a value that is not there: no slip, and no word against a type.
-_MISSING = re.compile(rb"\s*(?:NA|NaN|NULL|\\N|\.)?\s*", re.I)
-_BLANK = f"WHEN {BLANK} THEN false WHEN upper(trim({{column}})) IN ('NA', 'NAN', 'NULL', '\\N', '.') THEN false"
+_MISSING = re.compile(rb"\s*(?:NA|NaN|NULL|\\N|\.)?\s*")
+_NO_WORD = "NA|NaN|NULL|\\\\N|\\."
+_BLANK = f"WHEN {BLANK} THEN false"
 _TYPES = (
     Type(
         "date",
         _ISO,
-        "CASE WHEN TRY_CAST({column} AS TIMESTAMP) IS NOT NULL THEN false " + _BLANK + " ELSE true END",
+        "CASE WHEN TRY_CAST({column} AS TIMESTAMP) IS NOT NULL THEN false "
+        + _BLANK
+        + f" ELSE NOT regexp_full_match({{column}}, '{_NO_WORD}') END",
     ),
     Type(
         "date",
         _SLASHED,
         "CASE WHEN try_strptime(trim({column}), '%m/%d/%Y') IS NOT NULL THEN false "
-        "WHEN try_strptime(trim({column}), '%d/%m/%Y') IS NOT NULL THEN false " + _BLANK + " ELSE true END",
+        "WHEN try_strptime(trim({column}), '%d/%m/%Y') IS NOT NULL THEN false "
+        + _BLANK
+        + f" ELSE NOT regexp_full_match({{column}}, '{_NO_WORD}') END",
     ),
     Type(
         "number",
         _NUMBER,
         "CASE WHEN TRY_CAST({column} AS DOUBLE) IS NOT NULL THEN false "
         + _BLANK
-        + " ELSE NOT regexp_full_match({column}, '\\s*[-+(]?[$€]*\\s?\\d[\\d,. ]*\\)?\\s?%?\\s*') END",
+        + " ELSE NOT regexp_full_match({column}, '\\s*[-+(]?[$€]*\\s?\\d[\\d,. ]*\\)?\\s?%?\\s*|"
+        + f"{_NO_WORD}') END",
     ),
 )
 
