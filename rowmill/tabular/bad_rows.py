@@ -11,6 +11,7 @@ import duckdb
 from rowmill.tabular import load
 from rowmill.tabular.load import Bad
 
+MOST_AT_ONCE = 250_000
 _CELL = re.compile(r"\bc\d+\b")
 
 
@@ -47,6 +48,38 @@ class BadRows:
         # A look-up goes through a join, which keeps no order: the numbers are given before.
         rows = f"(SELECT n + {before} AS n{columns} FROM {load.number_rows(source)})"
         self.con.execute(f"INSERT INTO {_name(number)} SELECT * FROM {rows} WHERE {any_of}")
+
+    def count(
+        self, number: int, source: str, looks: Sequence[str], before: int
+    ) -> tuple[int, int, list[int], list[int]]:
+        """Count the rows of a source as `load.count_rows` does and list the bad ones, in one reading; no check over all rows.
+
+        Cost: memory for MOST_AT_ONCE rows; of a longer source with bad rows one more reading.
+        """
+        bad = self._tables[number]
+        if not bad:
+            return load.count_rows(self.con, source, bad, looks=looks)
+        flags = [f"h{i}" for i in range(len(bad))]
+        rejecting = [flag for flag, one in zip(flags, bad, strict=True) if one.rejects]
+        wanted = [f"greatest({', '.join(rejecting)})" if rejecting else "false", *flags, *looks]
+        counts = "".join(f", count_if({flag})::BIGINT" for flag in wanted)
+        kept = "".join(
+            f", h{i}: h{i}{_cell(one) and f', v{i}: CASE WHEN h{i} THEN {_cell(one)} END'}" for i, one in enumerate(bad)
+        )
+        listed = f"list({{n: n + {before}{kept}}}) FILTER (greatest({', '.join(flags)}) AND n <= {MOST_AT_ONCE})"
+        worked_out = ", ".join(f"({one.condition}) AS h{i}" for i, one in enumerate(bad))
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE counted AS SELECT {listed} AS bad, count(*){counts} "
+            f"FROM (SELECT {worked_out}, * FROM {load.number_rows(source)})"
+        )
+        found = self.con.execute("SELECT * EXCLUDE (bad) FROM counted").fetchall()[0]
+        counted, looked = list(found[2 : 2 + len(bad)]), list(found[2 + len(bad) :])
+        if found[0] > MOST_AT_ONCE:
+            self.add(number, source, counted, before)
+        elif any(counted):
+            self.con.execute(f"INSERT INTO {_name(number)} SELECT unnest(bad, recursive := true) FROM counted")
+        self.con.execute("DROP TABLE counted")
+        return found[0], found[1], counted, looked
 
     def first(self, label: str, limit: int) -> list[int]:
         """Give the first rows that meet a condition."""

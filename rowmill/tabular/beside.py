@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
 
 from rowmill.tabular import load
 from rowmill.tabular.bad_rows import BadRows
+from rowmill.tabular.first_look import FirstLook
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.notes import Notes
@@ -51,11 +52,18 @@ class Loader:
 
 
 
-    `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none.
+    `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none. `look`: the first look
+    at the cells, which it takes where it gathers no such values.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, bad: Sequence[Bad], ids_of: int | None = None) -> None:
-        self.con, self.bad, self.ids_of = con, bad, ids_of
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        bad: Sequence[Bad],
+        ids_of: int | None = None,
+        look: FirstLook | None = None,
+    ) -> None:
+        self.con, self.bad, self.ids_of, self.look = con, bad, ids_of, look
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
         self.distinct_ids: int | None = None
@@ -91,7 +99,7 @@ class Loader:
         """Count rows and bad rows, and list the bad ones."""
         self.source = source
         self._begin()
-        self._add(source)
+        self._add(source, self._count)
         self._count_ids(parts=1)
 
     def follow(self) -> None:
@@ -132,7 +140,7 @@ class Loader:
         told = 0
         while (source := parts.get()) is not None:
             if self.by_parts and not self.failed:
-                self._add(source)
+                self._add(source, self._count_and_list)
                 told += 1
         self._count_ids(told)
 
@@ -142,14 +150,15 @@ class Loader:
         self.distinct_ids = None
         self.failed, self.short = False, False
         self.listed.clear()
+        if self.look is not None:
+            self.look.begin()
 
-    def _add(self, source: str) -> None:
+    def _add(self, source: str, count_rows: Callable[[str], tuple[int, int, list[int]]]) -> None:
         """Count the rows of a source on top of what is counted."""
         try:
             if not self.count:
                 self._list = self.listed.begin(self.bad)
-            count, rejected, counts = self._count(source)
-            self.listed.add(self._list, source, counts, self.count)
+            count, rejected, counts = count_rows(source)
         except duckdb.Error as error:
             # DuckDB's message may hold cells; it is not kept. The scan says what is wrong and where.
             self.failed = True
@@ -161,13 +170,46 @@ class Loader:
         self.counts = [a + (b or 0) for a, b in zip(self.counts, counts, strict=True)]
 
     def _count(self, source: str) -> tuple[int, int, list[int]]:
-        """Count the rows of a source, and gather its IDs; the verdict does not hang on whether there is memory for those."""
+        """Count the rows of a source, then list the bad ones: of a file that is read whole, mostly none are.
+
+        Its IDs are gathered too; the verdict does not hang on whether there is memory for those.
+        """
+        found = self._count_with_ids(source)
+        if found is None:
+            found = load.count_rows(self.con, source, self.bad, looks=self._ask(source))
+            self._look_at(found[3])
+        count, rejected, counts, _ = found
+        self.listed.add(self._list, source, counts, self.count)
+        return count, rejected, counts
+
+    def _count_and_list(self, source: str) -> tuple[int, int, list[int]]:
+        """Count the rows of a part and list the bad ones in one reading: where some rows are broken, others have bad cells."""
+        if self.ids_of is not None:
+            return self._count(source)
+        try:
+            count, rejected, counts, looked = self.listed.count(self._list, source, self._ask(source), self.count)
+        except load.OutOfMemory:
+            return self._count(source)
+        self._look_at(looked)
+        return count, rejected, counts
+
+    def _count_with_ids(self, source: str) -> tuple[int, int, list[int], list[int]] | None:
+        """Count the rows of a source and gather its IDs; None where that is not asked for, or needs too much memory."""
         if self.ids_of is not None:
             try:
                 return load.count_rows(self.con, source, self.bad, f"c{self.ids_of}", more=self.count > 0)
             except load.OutOfMemory:
                 self.ids_of = None
-        return load.count_rows(self.con, source, self.bad)
+        return None
+
+    def _ask(self, source: str) -> list[str]:
+        """Give what the first look counts of a source."""
+        return [] if self.look is None else self.look.ask(self.con, source)
+
+    def _look_at(self, looked: Sequence[int]) -> None:
+        """Take what the first look has counted."""
+        if self.look is not None:
+            self.look.add(looked)
 
     def _count_ids(self, parts: int) -> None:
         """Count the IDs of all parts together, where they were gathered to the end."""

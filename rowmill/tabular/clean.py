@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _BLOCK = 1 << 20
-PART_BYTES, MOST_PARTS = 4 << 20, 32
+PART_BYTES, MOST_PARTS = 8 << 20, 32
 
 
 class Clean:

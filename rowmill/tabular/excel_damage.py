@@ -8,30 +8,17 @@ from typing import Any
 
 from rowmill.contracts import Finding
 from rowmill.tabular import load
-from rowmill.tabular.column_names import fixed_width, is_date, is_identifier, is_phone, is_postal, words_of
+from rowmill.tabular.column_names import is_date, is_identifier, is_postal
 from rowmill.tabular.damage_map import with_map
+from rowmill.tabular.first_look import CELL_CHARACTERS, DATE, DECIMAL, DIGITS, Column, FirstLook, may_hold
 from rowmill.tabular.load import Bad
 from rowmill.tabular.notes import Notes, sort_findings
 from rowmill.tabular.reading import Reading
 
-CELL_CHARACTERS = 32_767
-_SAMPLE_ROWS = 2_000
 AMERICAN = ("", "US", "USA", "U.S.", "U.S.A.", "UNITED STATES", "UNITED STATES OF AMERICA")
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 
-# The first scan: true for a cell that may be damaged. Measured on 1,000,000 x 48 cells, reading them costs 1.6 s of CPU
-# and each CASE over all columns 0.6 s: so one for all kinds of damage, and what settles most cells comes first.
-_LONG = f"strlen({{c}}) >= {CELL_CHARACTERS}"
-_ODD = (
-    f"CASE WHEN strlen({{c}}) < 5 THEN false WHEN strlen({{c}}) < 7 THEN contains({{c}}, '-') OR contains({{c}}, 'E+')"
-    " WHEN strlen({c}) < 16 THEN contains({c}, 'E+') WHEN strlen({c}) < 31 THEN suffix({c}, '0') OR contains({c}, 'E+')"
-    f" ELSE {_LONG} END"
-)
-_ODD_DATE = (
-    "CASE WHEN strlen({c}) = 5 THEN true WHEN strlen({c}) < 7 OR strlen({c}) = 10 OR strlen({c}) > 17 THEN false"
-    " ELSE substr({c}, 6, 1) = '.' END"
-)
-# The second scan, of columns under suspicion only: true for a damaged cell.
+# The scan of columns under suspicion: true for a damaged cell.
 _CUT = f"CASE WHEN strlen({{c}}) >= {CELL_CHARACTERS} THEN length({{c}}) = {CELL_CHARACTERS} ELSE false END"
 _SCIENTIFIC = (
     "CASE WHEN strlen({c}) NOT BETWEEN 5 AND 22 THEN false WHEN contains({c}, 'E+')"
@@ -51,37 +38,6 @@ _SERIAL = (
 )
 _SHORT = "CASE WHEN strlen({c}) BETWEEN 1 AND {below} THEN regexp_full_match({c}, '[1-9]\\d*') ELSE false END"
 _ZERO_LED = "CASE WHEN strlen({c}) = {width} AND {c} < '1' THEN regexp_full_match({c}, '0\\d+') ELSE false END"
-_DATE = "regexp_matches({c}, '^\\s*(\\d{{4}}-\\d\\d?-\\d\\d?|\\d\\d?[/.-]\\d\\d?[/.-]\\d{{2,4}})')"
-_DIGITS = "regexp_full_match({c}, '\\d+')"
-_DECIMAL = "regexp_full_match({c}, '\\s*[-+(]?[$€£]?\\s?[\\d,]*\\.\\d+(e[-+]?\\d+|E-?\\d+)?\\)?%?\\s*')"
-
-
-@dataclass(slots=True)
-class _Column:
-    """One column: its place, its name in words, and what the first rows show of it."""
-
-    place: int
-    words: frozenset[str]
-    filled: int = 0
-    digits: int = 0
-    dates: int = 0
-    decimals: int = 0
-    spaced: int = 0
-    width: int = 0
-
-    @property
-    def known_width(self) -> int:
-        """How many digits a number of such a name has, 0 where that is not known."""
-        return fixed_width(self.words)
-
-    @property
-    def cell(self) -> str:
-        """Its name in SQL."""
-        return f"c{self.place}"
-
-    def mostly(self, count: int) -> bool:
-        """Tell whether at least half of the filled cells are so; of a column that begins empty anything may be."""
-        return self.filled < 5 or 2 * count >= self.filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +45,9 @@ class _Suspicion:
     """A column that may have one kind of damage: the damaged cells, and what is counted beside them to judge it."""
 
     code: str
-    column: _Column
+    column: Column
     damaged: str
-    judge: Callable[[_Column, dict[str, int]], dict[str, int] | None]
+    judge: Callable[[Column, dict[str, int]], dict[str, int] | None]
     counts: tuple[tuple[str, str], ...] = ()
 
 
@@ -100,15 +56,14 @@ def find_excel_damage(reading: Reading) -> list[Finding]:
 
     A pattern alone is no damage: it counts where the column's other cells, or its name, say that it does not belong.
     Shape: nothing for a file whose rows cannot be relied on. The conditions are added to `reading.bad`.
-    Cost: one scan of the rows, a second one of the columns under suspicion, a third where there is damage.
+    Cost: one scan of the rows where the loader's pass did not take the first look, one of the columns under suspicion, one
+    more where there is damage.
     """
     con, source, ledger = reading.con, reading.rows_sql, reading.ledger
     if con is None or source is None or ledger is None or not reading.trusted or not ledger.rows or not reading.listed:
         return []
     names = reading.inspection.header
-    columns = [_Column(i, words_of(name)) for i, name in enumerate(names, 1)]
-    _learn(con, source, columns)
-    suspicions = _suspect(con, source, columns)
+    suspicions = _suspect(reading, reading.look or FirstLook(names))
     suspected = _weigh(con, source, suspicions) if suspicions else []
     if not suspected:
         return []
@@ -133,36 +88,17 @@ def add_excel_damage(reading: Reading) -> None:
         reading.inspection = with_map(reading)
 
 
-def _learn(con: Any, source: str, columns: Sequence[_Column]) -> None:
-    """Look at the first rows: what each column is made of, and the commonest length of its numbers."""
-    asked = ("{c} <> ''", _DIGITS, _DATE, _DECIMAL, "contains(trim({c}), ' ')")
-    shown = ", ".join(
-        ", ".join(f"count_if({one.format(c=c.cell)})" for one in asked)
-        + f", mode(strlen({c.cell})) FILTER (WHERE {c.cell} <> '' AND {_DIGITS.format(c=c.cell)})"
-        for c in columns
-    )
-    found = con.execute(f"SELECT {shown} FROM (SELECT * FROM {source} LIMIT {_SAMPLE_ROWS})").fetchone()
-    for column in columns:
-        at = (column.place - 1) * 6
-        column.filled, column.digits, column.dates, column.decimals, column.spaced = found[at : at + 5]
-        column.width = found[at + 5] or 0
-
-
 # ------------------------------------------------------------------------------------------------ what to look for
 
 
-def _suspect(con: Any, source: str, columns: Sequence[_Column]) -> list[_Suspicion]:
-    """Scan all cells for what may be damage, and give what is to be looked at more closely."""
-    looks = [look for column in columns for look in _looks(column)]
-    shown = ", ".join(f"count_if({sql.format(c=column.cell)})" for column, _, sql in looks)
-    found = con.execute(f"SELECT {shown} FROM {source}").fetchone()
-    counts: dict[tuple[int, str], int] = {
-        (column.place, name): n for (column, name, _), n in zip(looks, found, strict=True)
-    }
+def _suspect(reading: Reading, look: FirstLook) -> list[_Suspicion]:
+    """Give what is to be looked at more closely, by the first look at all cells."""
+    assert reading.rows_sql is not None
+    counts, columns = look.counts(reading.con, reading.rows_sql, may_be_cut=_may_be_cut(reading)), look.columns
     suspicions: list[_Suspicion] = []
     for column in columns:
         if counts.get((column.place, "date")):
-            shape = (("filled", "{c} <> ''"), ("dates", _DATE))
+            shape = (("filled", "{c} <> ''"), ("dates", DATE))
             suspicions.append(_Suspicion("excel-serial-date", column, _SERIAL, _judge_serial, shape))
         if counts[column.place, "odd"]:
             suspicions += _odd_cells(column)
@@ -172,25 +108,17 @@ def _suspect(con: Any, source: str, columns: Sequence[_Column]) -> list[_Suspici
     return suspicions
 
 
-def _looks(column: _Column) -> Iterator[tuple[_Column, str, str]]:
-    """Yield what the first scan counts in a column, by what its first rows are made of."""
-    dated = column.mostly(column.dates)
-    if dated or is_date(column.words):
-        yield column, "date", _ODD_DATE
-    wordy = column.filled >= 5 and (2 * column.decimals >= column.filled or 5 * column.spaced >= column.filled)
-    if wordy or (dated and column.filled >= 5):
-        yield column, "odd", _LONG
-        return
-    yield column, "odd", _ODD
-    width = column.known_width or column.width
-    if column.mostly(column.digits) and width > 1 and not is_phone(column.words) and not is_date(column.words):
-        yield column, "short", f"strlen({{c}}) BETWEEN 1 AND {width - 1}"
-        yield column, "kept", f"strlen({{c}}) = {width} AND {{c}} < '1'"
+def _may_be_cut(reading: Reading) -> bool:
+    """Tell whether some row is as long as a cell that a spreadsheet has cut."""
+    text, shape, ledger = reading.text_path, reading.shape, reading.ledger
+    if text is None or shape is None or ledger is None or ledger.continuation:
+        return True
+    return may_hold(text, shape.line_end)
 
 
-def _odd_cells(column: _Column) -> Iterator[_Suspicion]:
+def _odd_cells(column: Column) -> Iterator[_Suspicion]:
     """Yield what the odd cells of a column may be."""
-    filled, digits = ("filled", "{c} <> ''"), ("digits", _DIGITS)
+    filled, digits = ("filled", "{c} <> ''"), ("digits", DIGITS)
     yield _Suspicion("excel-cut-cell", column, _CUT, _any)
     yield _Suspicion(
         "excel-scientific",
@@ -200,18 +128,18 @@ def _odd_cells(column: _Column) -> Iterator[_Suspicion]:
         (
             filled,
             digits,
-            ("decimals", _DECIMAL),
-            ("small", "CASE WHEN strlen({c}) < 6 THEN " + _DIGITS + " ELSE false END"),
+            ("decimals", DECIMAL),
+            ("small", "CASE WHEN strlen({c}) < 6 THEN " + DIGITS + " ELSE false END"),
             ("low", _SCIENTIFIC.replace("\\d\\d')", "0\\d')")),
         ),
     )
-    others = (("dates", _DATE), ("months", f"regexp_matches({{c}}, '{_MONTHS}')"), ("spaced", "contains({c}, ' ')"))
+    others = (("dates", DATE), ("months", f"regexp_matches({{c}}, '{_MONTHS}')"), ("spaced", "contains({c}, ' ')"))
     yield _Suspicion("excel-month-day", column, _MONTH_DAY, _judge_month_day, (filled, *others))
     if column.mostly(column.digits):
         yield _rounded(column, filled)
 
 
-def _rounded(column: _Column, filled: tuple[str, str]) -> _Suspicion:
+def _rounded(column: Column, filled: tuple[str, str]) -> _Suspicion:
     """Look for numbers of 16 digits and more whose digits behind the 15th are zeros."""
     long = "CASE WHEN strlen({c}) BETWEEN 16 AND {most} THEN regexp_full_match({c}, '[1-9]\\d+') ELSE false END"
     sharp = _ROUNDED.replace("\\d{{14}}0+", "\\d{{13}}[1-9]0+")
@@ -225,7 +153,7 @@ def _rounded(column: _Column, filled: tuple[str, str]) -> _Suspicion:
     return _Suspicion("excel-rounded", column, _ROUNDED, _judge_rounded, counts)
 
 
-def _lost_zeros(column: _Column, columns: Sequence[_Column]) -> _Suspicion:
+def _lost_zeros(column: Column, columns: Sequence[Column]) -> _Suspicion:
     """Look for numbers that are shorter than the column's known, or usual, number of digits."""
     width = column.known_width or column.width
     where = ""
@@ -235,8 +163,8 @@ def _lost_zeros(column: _Column, columns: Sequence[_Column]) -> _Suspicion:
     short = _SHORT.replace("{below}", str(width - 1)) + where
     counts = [
         ("filled", "{c} <> ''"),
-        ("digits", _DIGITS),
-        ("full", f"CASE WHEN strlen({{c}}) = {width} THEN {_DIGITS} ELSE false END"),
+        ("digits", DIGITS),
+        ("full", f"CASE WHEN strlen({{c}}) = {width} THEN {DIGITS} ELSE false END"),
         ("zero_led", _ZERO_LED.replace("{width}", str(width))),
         ("longer", f"strlen({{c}}) > {width}"),
         ("lettered", "regexp_matches({c}, '[A-Za-z]')"),
@@ -265,19 +193,19 @@ def _weigh(con: Any, source: str, suspicions: Sequence[_Suspicion]) -> list[tupl
     return judged
 
 
-def _any(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
+def _any(column: Column, counts: dict[str, int]) -> dict[str, int] | None:
     """No text is that long by chance."""
     return {}
 
 
-def _judge_serial(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
+def _judge_serial(column: Column, counts: dict[str, int]) -> dict[str, int] | None:
     """Day numbers among dates; or nothing but day numbers in a column that is named as a date."""
     among = counts["dates"] >= 3 and 2 * counts["dates"] >= counts["filled"]
     alone = is_date(column.words) and 20 * counts["damaged"] >= 19 * counts["filled"]
     return {"filled": counts["filled"]} if among or alone else None
 
 
-def _judge_scientific(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
+def _judge_scientific(column: Column, counts: dict[str, int]) -> dict[str, int] | None:
     """Among codes any; among whole numbers those of 12 digits and more, where the column is no measurement."""
     filled, damaged, digits = counts["filled"], counts["damaged"], counts["digits"]
     codes = filled - damaged - digits - counts["decimals"]
@@ -290,7 +218,7 @@ def _judge_scientific(column: _Column, counts: dict[str, int]) -> dict[str, int]
     return None
 
 
-def _judge_month_day(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
+def _judge_month_day(column: Column, counts: dict[str, int]) -> dict[str, int] | None:
     """Among codes; not where months are usual, nor among dates or sentences."""
     filled, damaged = counts["filled"], counts["damaged"]
     others = filled - damaged
@@ -302,7 +230,7 @@ def _judge_month_day(column: _Column, counts: dict[str, int]) -> dict[str, int] 
     return {"filled": filled}
 
 
-def _judge_rounded(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
+def _judge_rounded(column: Column, counts: dict[str, int]) -> dict[str, int] | None:
     """Far more zeros at the end than chance gives, right behind a 15th digit that is mostly none."""
     long, damaged, middling = counts["long"], counts["damaged"], counts["middling"]
     if 10 * counts["sharp"] < 7 * damaged:
@@ -313,7 +241,7 @@ def _judge_rounded(column: _Column, counts: dict[str, int]) -> dict[str, int] | 
     return {"long": long} if nearly_all or many else None
 
 
-def _judge_zeros(column: _Column, counts: dict[str, int]) -> dict[str, int] | None:
+def _judge_zeros(column: Column, counts: dict[str, int]) -> dict[str, int] | None:
     """Beside numbers that keep their zeros, or in a column known to have so many digits.
 
     IDs of which none keeps a zero look like any whole numbers of differing length: to warn of them would be a guess.

@@ -26,6 +26,7 @@ from rowmill.tabular.encoding import LABELS, Encoding, Offsets, detect_encoding,
 from rowmill.tabular.excel_damage import add_excel_damage
 from rowmill.tabular.faults import Profile
 from rowmill.tabular.fields import restore, restoring_source
+from rowmill.tabular.first_look import FirstLook
 from rowmill.tabular.flatten import Table
 from rowmill.tabular.header import Header, check_header, count_known, find_header
 from rowmill.tabular.ledger import Ledger
@@ -85,14 +86,14 @@ def open_table(
     the text is longer or shorter than the file, as large a part of it. `on_stage` hears "metadata" with the dialect and the
     header, then "integrity" with the account and the faults of the structure, as soon as each is known; where a file turns
     out to be written otherwise than its beginning says, it hears them again. The hash comes at the end. `thorough`: look for
-    what a spreadsheet has damaged too, which takes one more reading of the rows.
+    what a spreadsheet has damaged too.
     """
     begun = time.perf_counter()
     temp = Path(tempfile.mkdtemp(prefix="rowmill-"))
     attempt: _Attempt | None = None
     try:
         attempt = _Attempt(path, rules, table_out, limits, temp, on_progress)
-        attempt.on_stage = on_stage
+        attempt.on_stage, attempt.thorough = on_stage, thorough
         reading = attempt.judge()
         if thorough:
             add_excel_damage(reading)
@@ -119,7 +120,7 @@ class _Attempt:
     ) -> None:
         self.on_progress = on_progress
         self.on_stage: OnStage = lambda stage, so_far: None
-        self.told = 0
+        self.told, self.thorough = 0, False
         self.path = path.resolve()
         self.table: Table | None = None
         self.rules, self.table_out, self.limits, self.temp = rules, table_out, limits, temp
@@ -268,7 +269,8 @@ class _Attempt:
         self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
-        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column))
+        look = FirstLook(header.names) if self.thorough else None
+        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column), look)
         clean = Clean(
             source,
             self.temp / "clean",
@@ -313,7 +315,7 @@ class _Attempt:
         reading = Reading(
             inspection, con, loader.source, loader.found, ledger, size, trusted, source, shape, loader.listed
         )
-        reading.ids_of = loader.gathered
+        reading.ids_of, reading.look = loader.gathered, look
         reading.inspection = replace(with_map(reading), distinct_ids=loader.distinct_ids)
         return reading
 

@@ -100,13 +100,20 @@ def csv_source(paths: Sequence[Path], shape: Shape, *, longest_row_bytes: int = 
 
 
 def count_rows(
-    con: duckdb.DuckDBPyConnection, source: str, bad: Sequence[Bad], id_cell: str = "", *, more: bool = False
-) -> tuple[int, int, list[int]]:
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    bad: Sequence[Bad],
+    id_cell: str = "",
+    *,
+    more: bool = False,
+    looks: Sequence[str] = (),
+) -> tuple[int, int, list[int], list[int]]:
     """Count rows, rejected rows and the rows that each check finds bad, in one scan.
 
     Where a condition over all rows finds some, their numbers are listed for those who ask afterwards.
     `id_cell`: the same scan gathers what stands in that cell in the table DISTINCT_IDS: `id`, and how many `times`.
-    `more`: behind what is gathered there already; `join_ids` brings the parts together.
+    `more`: behind what is gathered there already; `join_ids` brings the parts together. `looks`: conditions on cells that
+    are counted too where no IDs are gathered; their counts come last.
     """
     rejecting = "false"
     if flags := [f"b{place}" for place, one in enumerate(bad) if one.rejects]:
@@ -120,13 +127,15 @@ def count_rows(
         target = _MORE_IDS if more else DISTINCT_IDS
         sql = (_gather_then_check if by_id else _check_then_gather)(con, source, wanted, worked_out, id_cell, target)
     else:
-        counts = "".join(f", count_if({flag})" for flag in wanted)
-        sql = f"SELECT count(*){counts} FROM (SELECT {worked_out} FROM {source})"
+        counts = "".join(f", count_if({flag})" for flag in (*wanted, *looks))
+        cells = ", *" if looks else ""
+        sql = f"SELECT count(*){counts} FROM (SELECT {worked_out}{cells} FROM {source})"
     found = con.execute(sql).fetchall()[0]
     if id_cell and more:
         con.execute(f"INSERT INTO {DISTINCT_IDS} FROM {_MORE_IDS}")
-    _list_bad_rows(con, source, [one for one, count in zip(bad, found[2:], strict=True) if count and one.over_all])
-    return found[0], found[1], list(found[2:])
+    counted, looked = list(found[2 : 2 + len(bad)]), list(found[2 + len(bad) :])
+    _list_bad_rows(con, source, [one for one, count in zip(bad, counted, strict=True) if count and one.over_all])
+    return found[0], found[1], counted, looked
 
 
 def _gather_then_check(

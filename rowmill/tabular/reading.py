@@ -11,6 +11,7 @@ import duckdb
 from rowmill.contracts import Inspection
 from rowmill.tabular import load
 from rowmill.tabular.bad_rows import BadRows
+from rowmill.tabular.first_look import FirstLook
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.records import Shape
@@ -39,7 +40,7 @@ class Reading:
     that was read, in its pinned `shape`: the file itself, or what it was unpacked or decoded to, which goes with the
     temporary folder; `text_bytes` is how long it is. `trusted`: the header is sound and both counts agree, so that the
     rows hold even where others are broken. `listed` are the rows that meet the conditions `bad`. `ids_of`: the column (1-based)
-    whose distinct values the loader has gathered.
+    whose distinct values the loader has gathered. `look`: the first look at its cells, where the loader has taken it.
     """
 
     inspection: Inspection
@@ -53,6 +54,7 @@ class Reading:
     shape: Shape | None = None
     listed: BadRows | None = None
     ids_of: int | None = None
+    look: FirstLook | None = None
 
 
 def write_copy(reading: Reading, table_out: Path) -> None:
