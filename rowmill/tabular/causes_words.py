@@ -99,6 +99,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Line {line} is a footer below the table.",
         "{count} lines below the table are no rows, from line {line} on.",
     ),
+    "footer-maybe": ("Line {line} begins like a line of sums; it is kept as a row.", ""),
     "repeated-header": (
         "Line {line} repeats the header: two files were joined.",
         "{count} lines repeat the header: files were joined; the first is line {line}.",

@@ -257,6 +257,8 @@ def codec_of(encoding: Encoding) -> str:
 
 # What Python makes of single bytes that stand for nothing in Shift-JIS.
 _NOT_JAPANESE = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
+# What a transfer in ASCII mode makes of UTF-16: a byte 0D before the byte 0A of each line's end. Neither is a letter.
+_TORN = {"utf-16-le": "\u0a0d", "utf-16-be": "\u0a00"}
 # A code point that no text holds stands for what could not be decoded, until its place is known.
 _UNREADABLE = "\U0010fffe"
 MOST_BAD_PLACES = 100_000
@@ -287,6 +289,8 @@ def transcode(source: Path, target: Path, encoding: Encoding) -> list[int]:
             text = decoder.decode(block, final=not block)
             if encoding.name == "shift_jis":
                 text = _NOT_JAPANESE.sub(_UNREADABLE, text)
+            if encoding.name in _TORN:
+                text = text.replace(_TORN[encoding.name], _UNREADABLE)
             pieces = [piece.encode("utf-8", "surrogatepass") for piece in text.split(_UNREADABLE)]
             at = written
             for piece in pieces[: MOST_BAD_PLACES - len(bad) + 1][:-1]:

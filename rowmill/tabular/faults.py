@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rowmill.tabular.ledger import Short
 from rowmill.tabular.marks import CLOSING, OPENING, Mark
 from rowmill.tabular.records import NeedMore, Record, Shape, cell, quote_field, read_record
+from rowmill.tabular.sums import judge_last_line
 
 if TYPE_CHECKING:
     from rowmill.tabular.scan import Scan
@@ -99,8 +100,7 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
         return record.end
     if not _has_right_width(data, record, shape):
         return _settle_wrong_width(scan, data, record, lines)
-    sums = any(m.code == "total-line" and m.at == scan.offset(record.start) for m in marks)
-    if sums and _is_line_of_sums(data, record, shape):
+    if (last := _judge_last_line(scan, data, record, marks)) == "sums":
         scan.ledger.notes.add("footer", line=scan.ledger.line, byte=scan.offset(record.start))
         scan.ledger.take_left_out(lines)
         scan.clean.begin()
@@ -108,6 +108,10 @@ def _settle(scan: Scan, data: bytes, record: Record, final: bool) -> int:
     if record.bare_quote is not None and (other := _is_of_another(body, data, record, scan)):
         return _enter_fault(scan, data, record.start, "other-delimiter", 1, record.start, other=other)
     scan.ledger.release()
+    if last == "doubt":
+        scan.ledger.notes.add(
+            "footer-maybe", line=scan.ledger.line, row=scan.ledger.record, byte=scan.offset(record.start)
+        )
     _note_oddities(scan, data, record, marks)
     scan.ledger.take_row(lines)
     _write_row(scan, data, record)
@@ -124,12 +128,12 @@ def _lines(data: bytes, start: int, end: int, shape: Shape) -> int:
     return data.count(shape.line_end, start, end)
 
 
-def _is_line_of_sums(data: bytes, record: Record, shape: Shape) -> bool:
-    """Tell whether the last line of the file holds totals: "Total" first, most of its other cells empty."""
-    if data[record.end :].strip() or shape.columns < 3:
-        return False
-    others = [cell(data, span, shape) for span in record.fields[1:]]
-    return 2 * sum(not c.strip() for c in others) >= len(others)
+def _judge_last_line(scan: Scan, data: bytes, record: Record, marks: list[Mark]) -> str:
+    """Say whether a record is a line of sums at the file's end, a row, or in doubt."""
+    marked = any(m.code == "total-line" and m.at == scan.offset(record.start) for m in marks)
+    if not marked or data[record.end :].strip():
+        return "row"
+    return judge_last_line([cell(data, s, scan.shape) for s in record.fields], scan.header, scan.shape.delimiter)
 
 
 def _settle_blank(scan: Scan, record: Record, marks: list[Mark]) -> int:

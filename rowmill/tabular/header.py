@@ -19,6 +19,7 @@ _DATE = re.compile(rb"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/
 _SEPARATOR = re.compile(rb"sep=(?:.|\x1f)?", re.I)
 # A line above the table rather than a name: a sentence, a remark, a key with its value.
 _SENTENCE = re.compile(rb"#|.*[ :]", re.S)
+_FIRST_ROWS = 2
 _YEAR = re.compile(rb"(?:19|20)\d\d")
 
 
@@ -130,7 +131,9 @@ def _build(rows: Sequence[SampleRow], index: int, below: Sequence[SampleRow]) ->
         return Header(index, names, width, broken=True)
     own, width = len(names), _common_width(below)
     agree = [r for r in below if len(r.cells) == width]
-    if not width or width == own or len(agree) < 0.6 * len(below):
+    # Where the first rows bear the header out, the table changes further down: that is where it breaks.
+    starts_right = len(below) > _FIRST_ROWS and all(len(r.cells) == own and not r.fault for r in below[:_FIRST_ROWS])
+    if not width or width == own or starts_right or len(agree) < 0.6 * len(below):
         return Header(index, names, own)
     if width == own + 1 and all(not r.cells[-1] for r in agree):
         return Header(index, names, own + 1, trailing=True)

@@ -26,25 +26,33 @@ class Type(NamedTuple):
     odd_when: str
 
 
+# Words of R, SQL, SAS and their like for a value that is not there: no slip, and no word against a type.
+_MISSING = re.compile(rb"\s*(?:NA|NaN|NULL|\\N|\.)?\s*")
+_NO_WORD = "NA|NaN|NULL|\\\\N|\\."
 _BLANK = f"WHEN {BLANK} THEN false"
 _TYPES = (
     Type(
         "date",
         _ISO,
-        "CASE WHEN TRY_CAST({column} AS TIMESTAMP) IS NOT NULL THEN false " + _BLANK + " ELSE true END",
+        "CASE WHEN TRY_CAST({column} AS TIMESTAMP) IS NOT NULL THEN false "
+        + _BLANK
+        + f" ELSE NOT regexp_full_match({{column}}, '{_NO_WORD}') END",
     ),
     Type(
         "date",
         _SLASHED,
         "CASE WHEN try_strptime(trim({column}), '%m/%d/%Y') IS NOT NULL THEN false "
-        "WHEN try_strptime(trim({column}), '%d/%m/%Y') IS NOT NULL THEN false " + _BLANK + " ELSE true END",
+        "WHEN try_strptime(trim({column}), '%d/%m/%Y') IS NOT NULL THEN false "
+        + _BLANK
+        + f" ELSE NOT regexp_full_match({{column}}, '{_NO_WORD}') END",
     ),
     Type(
         "number",
         _NUMBER,
         "CASE WHEN TRY_CAST({column} AS DOUBLE) IS NOT NULL THEN false "
         + _BLANK
-        + " ELSE NOT regexp_full_match({column}, '\\s*[-+(]?[$€]*\\s?\\d[\\d,. ]*\\)?\\s?%?\\s*') END",
+        + " ELSE NOT regexp_full_match({column}, '\\s*[-+(]?[$€]*\\s?\\d[\\d,. ]*\\)?\\s?%?\\s*|"
+        + f"{_NO_WORD}') END",
     ),
 )
 
@@ -54,7 +62,7 @@ def infer_types(rows: Sequence[SampleRow], columns: int) -> dict[int, Type]:
     sound = [r.cells for r in rows if len(r.cells) >= columns and not r.fault]
     types: dict[int, Type] = {}
     for position in range(columns):
-        cells = [c for row in sound if (c := row[position]).strip()]
+        cells = [c for row in sound if not _MISSING.fullmatch(c := row[position])]
         for one in _TYPES:
             fits = sum(one.pattern.fullmatch(c) is not None for c in cells)
             if fits >= ENOUGH and (fits >= SHARE * len(cells) or len(cells) - fits == 1):

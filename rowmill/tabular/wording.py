@@ -188,6 +188,9 @@ WORDING: dict[str, Wording] = {
     "repeated-header": _warning("{place} repeats the header; it is left out.", "Remove it."),
     "preamble": _warning("{place} stands before the header; it is left out.", "Remove the lines above the header."),
     "footer": _warning("{place} is a footer, not a row; it is left out.", "Remove the lines below the table."),
+    "footer-maybe": _warning(
+        "{place} begins like a line of sums, but may be a row; it is kept as a row.", "Remove it if it is no row."
+    ),
     "cut-at-sheet-end": _warning(
         "{place} is the last one that a sheet of {limit:,} rows can hold: what came after it may be cut off.",
         "Count the rows where the table comes from; if some are missing, export it as CSV from there.",
