@@ -89,10 +89,10 @@ def check_table_file(upload: Upload, usual: Callable[[Upload], Upload]) -> Uploa
     scratch = make_scratch()
     try:
         if (stopped := _make_mended(upload, table, scratch)) is not None:
-            return refuse_unread(upload, stopped)
+            return _refuse_unread(upload, table, stopped)
         need_hash(upload)
         if (wrong := find_other_bytes(upload, upload.sha256)) is not None:
-            return refuse_unread(upload, wrong)
+            return _refuse_unread(upload, table, wrong)
         while not _check_once(upload, table, scratch):  # the patient file was replaced meanwhile
             _remove_unkept(upload, table)
     except (LostLease, SubmissionTable.DoesNotExist) as lost:  # the latter where the whole submission is gone
@@ -169,6 +169,15 @@ def _leave(upload: Upload, table: SubmissionTable) -> None:
     audit.record(
         upload.org, None, "table.recheck", "upload", upload.public_id, table=table.name, outcome="not compared"
     )
+
+
+def _refuse_unread(upload: Upload, table: SubmissionTable, finding: Finding) -> Upload:
+    """Refuse a file unread; its table says so first, so that a crash in between leaves none that waits for ever."""
+    _move(
+        upload, table, state=TableState.REJECTED, message=finding.message, code="not_arrived", checked_at=timezone.now()
+    )
+    fault_point("table_judging")
+    return refuse_unread(upload, finding)
 
 
 def _move(upload: Upload, table: SubmissionTable, **changes: Any) -> None:

@@ -28,6 +28,7 @@ OF_THE_FILE = (
     "seconds",
 )
 NOT_ARRIVED = "The last file did not arrive whole, so nothing of it was kept. Send it again."
+NOT_FITTING = "The file of this table does not fit the patient file any more."
 LOST = "The file of this table is not in the storage any more. Send it again."
 JUDGED = (UploadState.READY, UploadState.REJECTED)
 
@@ -58,6 +59,9 @@ def _go_back(table: SubmissionTable, upload: Upload) -> None:
     if before and Upload.objects.filter(pk=before["upload"]).exclude(state=UploadState.ABORTED).exists():
         at = before.pop("checked_at")
         changes |= {"upload_id": before.pop("upload"), "checked_at": parse_datetime(at) if at else None, **before}
+        if changes["state"] == TableState.READY and changes["upload_id"] != table.accepted_id:
+            # Refused against a new patient file while the other one came in: it is judged anew, to say why.
+            changes |= {"state": TableState.REJECTED, "code": "unknown_ids", "message": NOT_FITTING}
     else:
         changes |= {"row_count": table.accepted_rows, "id_count": table.accepted_ids, "unknown_count": 0}
     if changes["state"] != TableState.REJECTED:

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -26,7 +27,7 @@ class Digest:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._hash = hashlib.sha256()
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -36,8 +37,8 @@ class Digest:
                 block = bytearray(_BLOCK)
                 while count := file.readinto(block):
                     self._hash.update(memoryview(block)[:count])
-        except OSError as error:
-            self._error = error
+        except Exception as error:
+            self._error = error  # whatever it is: half a hash is none
 
     def hexdigest(self) -> str:
         """Wait for the end and give the hash."""
@@ -50,8 +51,7 @@ class Digest:
 class Loader:
     """The loader's pass, in a thread beside the scan; begun anew on the parts of a clean copy where the scan needs one.
 
-
-
+    What goes wrong in the thread, but for DuckDB's own errors, is raised by `join`.
     `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none. `look`: the first look
     at the cells, which it takes where it gathers no such values.
     """
@@ -71,6 +71,7 @@ class Loader:
         self.listed = BadRows(con)
         self._list = 0
         self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
         self._parts: queue.SimpleQueue[str | None] | None = None
 
     @property
@@ -92,7 +93,7 @@ class Loader:
 
     def start(self, source: str) -> None:
         """Begin in a thread."""
-        self._thread = threading.Thread(target=self.run, args=(source,), daemon=True)
+        self._thread = threading.Thread(target=self._keep_error, args=(self.run, source), daemon=True)
         self._thread.start()
 
     def run(self, source: str) -> None:
@@ -107,8 +108,17 @@ class Loader:
         first, self._parts = self._thread, queue.SimpleQueue()
         if first is not None and first.is_alive():
             self.con.interrupt()
-        self._thread = threading.Thread(target=self._run_parts, args=(first, self._parts), daemon=True)
+        self._thread = threading.Thread(
+            target=self._keep_error, args=(self._run_parts, first, self._parts), daemon=True
+        )
         self._thread.start()
+
+    def _keep_error(self, run: Callable[..., None], *told: Any) -> None:
+        """Run in the thread; an error that nobody catches there, such as for want of memory, is for who waits."""
+        try:
+            run(*told)
+        except Exception as error:
+            self._error = error
 
     def take(self, source: str) -> None:
         """Hear of a part that can be read."""
@@ -119,13 +129,16 @@ class Loader:
         """End what is running: nobody wants to know any more."""
         self._end_parts()
         self.con.interrupt()
-        self.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def join(self) -> None:
-        """Wait for the pass in the thread, and for the parts that were told."""
+        """Wait for the pass in the thread, and for the parts that were told. Raises: what went wrong there."""
         self._end_parts()
         if self._thread is not None:
             self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _end_parts(self) -> None:
         """Say that there is no further part."""
@@ -136,6 +149,7 @@ class Loader:
         """Read part after part."""
         if first is not None:
             first.join()
+        self._error = None  # of the pass that nobody wants any more
         self._begin()
         told = 0
         while (source := parts.get()) is not None:

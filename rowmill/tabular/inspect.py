@@ -287,7 +287,7 @@ class _Attempt:
             loader.start(self._loader_source([source], shape))
         try:
             scan = self._scan(source, encoding, shape, rows, header, ledger, clean, tolerate)
-        except NotUtf8:
+        except BaseException:  # not UTF-8, or the disk is full: the connection is closed behind no thread's back
             loader.stop()
             raise
         loader.join()

@@ -26,6 +26,7 @@ _SCIENTIFIC = re.compile(rb"([0-9])\.([0-9]+)E\+([0-9]{2})")
 # A spreadsheet writes numbers from 12 digits on with an E, and keeps 15 digits.
 _LEAST_EXPONENT, _MOST_EXPONENT = 11, 14
 _SLACK = timedelta(366)
+_AMERICAN = frozenset(("zip", "zipcode"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,11 @@ def _from_serials(reading: Reading, place: int, slug: str) -> Repair | None:
 
 
 def _with_zeros(reading: Reading, place: int, slug: str) -> Repair | None:
-    """Fill numbers up to the length that a column of such a name has, where at most half of the digits are missing."""
+    """Fill numbers up to the length that a column of such a name has, where at most half of the digits are missing.
+
+    Not drug codes: one of ten digits may be whole, and its eleventh stands where its maker's part ends. Nor postal codes of
+    which nothing says that they are American: those of other countries have four digits.
+    """
     names = [words_of(name) for name in reading.inspection.header]
     width = fixed_width(names[place - 1])
     if not width:
@@ -102,6 +107,8 @@ def _with_zeros(reading: Reading, place: int, slug: str) -> Repair | None:
     country = (
         next((i for i, words in enumerate(names) if words & {"country"}), -1) if is_postal(names[place - 1]) else -1
     )
+    if "ndc" in names[place - 1] or (is_postal(names[place - 1]) and country < 0 and not names[place - 1] & _AMERICAN):
+        return None
     there = f" AND {is_american(f'c{country + 1}')}" if country >= 0 else ""
 
     def mend(cells: Sequence[bytes]) -> bytes:

@@ -6,12 +6,13 @@ import pytest
 
 from rowmill.cohorts import check
 from rowmill.cohorts.files import DATABASE, hold_file, read_unknown
-from rowmill.cohorts.intake import mend_table
+from rowmill.cohorts.intake import _begin, mend_table
 from rowmill.cohorts.submissions import fetch_table
 from rowmill.errors import ChildError
 from rowmill.jobs.arrive import inspect_due
 from rowmill.models import AuditEvent, SubmissionTable, TableState, Upload, UploadState
 from rowmill.uploads.purge import purge_upload
+from rowmill.uploads.receive import abandon_upload, begin_upload
 from tests.cohorts.conftest import BROKEN, DAMAGED, LABS, PATIENTS, stored
 
 pytestmark = pytest.mark.django_db
@@ -182,3 +183,22 @@ def test_the_page_and_the_api_say_that_it_is_checked_anew(send, table, client, p
     told = client.get(f"{address}/status").json()
     assert (told["code"], told["accepted"], told["warning"]) == ("unknown_ids", None, "")
     assert SubmissionTable.objects.get(name="labs").state == "REJECTED"
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_file_refused_while_the_next_came_in_is_not_ready_when_that_never_arrives(
+    send, table, alice, checked, django_capture_on_commit_callbacks
+):
+    send("patient", PATIENTS)
+    labs = send("labs", LABS)
+    first, upload = labs.upload, begin_upload(alice, "cohort_table", "next.csv")
+    _begin(alice, labs, upload)
+    send("patient", FEWER)
+    if checked:
+        assert work() == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        abandon_upload(upload)
+    assert work() == 1
+    back = table("labs")
+    assert (back.state, back.code, back.upload, back.accepted) == (TableState.REJECTED, "unknown_ids", first, None)
+    assert (back.message, back.unknown_count) == ("File contains 1 patient ID not in patient file.", 1)

@@ -192,3 +192,16 @@ def test_a_whole_post_that_is_refused_gives_the_refusal_before_back(send, alice,
         take_table_file(alice, again(refused, alice), "x.csv", [LABS])
     assert again(refused, alice).message == refused.message == "File contains 5 patient IDs not in patient file."
     assert AuditEvent.objects.filter(verb="upload.abandon").count() == 1
+
+
+@pytest.mark.parametrize("before", [b"", PATIENTS])
+def test_other_bytes_than_announced_refuse_the_file_and_the_table_takes_the_next(client, patients, send, alice, before):
+    table = send("patient", before) if before else patients
+    address = announce(client, table, len(PATIENTS), sha256="0" * 64).headers["Location"]
+    append(client, address, 0, PATIENTS)
+    inspect_due()
+    refused = again(table, alice)
+    assert (refused.state, refused.code, refused.upload.state) == (TableState.REJECTED, "not_arrived", "REJECTED")
+    assert (refused.accepted, refused.upload.purged_at is not None) == (table.accepted, True)
+    assert "SHA-256" in refused.message
+    assert send("patient", PATIENTS).state == TableState.READY

@@ -80,6 +80,16 @@ def test_zip_codes_get_their_zeros_back_but_not_those_of_other_countries(tmp_pat
     assert got["zip"] == want
 
 
+@pytest.mark.parametrize(
+    ("name", "whole", "short"), [("ndc", "50242040601", "5024204062"), ("postal_code", "10115", "1010")]
+)
+def test_a_shorter_number_that_may_be_whole_is_left(tmp_path: Path, name: str, whole: str, short: str) -> None:
+    cells = [whole if n % 4 else short for n in range(ROWS)]
+    (cause,), got = mend(tmp_path, {name: cells, "x": ["a"] * ROWS})
+    assert (cause.code, cause.mend, cause.clears) == ("excel-lost-zeros", "", 0)
+    assert got[name] == cells
+
+
 def test_numbers_without_a_known_length_keep_what_they_have(tmp_path: Path) -> None:
     rng = Random(4)
     was = [f"{rng.randrange(10**9):09}" for _ in range(ROWS)]
