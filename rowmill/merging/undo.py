@@ -130,5 +130,5 @@ def _restore(target: Target) -> str:
             f"UPDATE {target.table} AS c SET {sets} FROM rowmill_oldrow AS o, "
             f"LATERAL jsonb_populate_record(NULL::{target.table}, o.old) AS r {where}"
         )
-    sets = ", ".join(f"{name} = {_old(name)}" for name in columns)
+    sets = ", ".join(f"{name} = {_old(str(name))}" for name in columns)
     return f"UPDATE {target.table} AS c SET {sets} FROM rowmill_oldrow AS o {where}"
