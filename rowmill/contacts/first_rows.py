@@ -41,7 +41,8 @@ def read_first_rows(
         rows = reader.rows(f"row_number <= {int(count)}")
         con = connect_duck(settings.SCRATCH_DIR)
         problems = dict(con.execute(f"SELECT row_number, problem FROM ({rows})").fetchall())
-        found = con.execute(f"SELECT * FROM ({reader.typed(rows)}) ORDER BY row_number").fetchall()
+        trimmed = reader.trimmed(rows, range(1, len(upload.header) + 1))
+        found = con.execute(f"SELECT * FROM ({reader.typed(trimmed)}) ORDER BY row_number").fetchall()
     names, before = reader.plan.columns, len(reader.names) - len(reader.plan.columns)
     return [
         FirstRow(

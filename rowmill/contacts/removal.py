@@ -45,7 +45,7 @@ def remove_imported(caller: Caller, job: Job) -> Removal:
         held = own(caller, Job).select_for_update(no_key=True, of=("self",)).get(pk=job.pk)
         if held.state not in FINAL_STATES:
             raise StateError("This import is still at work. Wait until it has ended, or cancel it first.")
-        hold_table_alone(caller.org.pk)
+        hold_table_alone(caller.org.pk, long=True)
         brought = own(caller, Contact).filter(created_job=held)
         removed, _ = brought.filter(revision=1).delete()
         kept = brought.count()

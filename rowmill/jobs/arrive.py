@@ -89,7 +89,8 @@ def effect_due() -> bool:
         try:
             with suppress(LostLease):
                 run_effect(effect)
-                submit_intended(effect.upload)
+                # Read anew: somebody may have chosen another policy while it was worked out.
+                submit_intended(Upload.objects.select_related("org", "created_by").get(pk=effect.upload_id))
         finally:
             del _held_effects[effect.pk]
         return True

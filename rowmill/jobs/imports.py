@@ -87,7 +87,9 @@ def choose_policy(caller: Caller, upload: Upload, policy: str) -> None:
         if held.jobs.exists():
             raise StateError("This file is being imported already, so its options cannot be changed.")
         intent = {"review": True} if held.intent is None else held.intent
-        if intent.get("duplicates") != policy:
+        if policy_of(held) != policy:  # who compares policies wants to see what they come to: nothing starts by itself
+            intent = {**intent, "review": True}
+        if {**intent, "duplicates": policy} != held.intent:
             Upload.objects.filter(pk=held.pk).update(intent={**intent, "duplicates": policy})
     upload.refresh_from_db()
 
@@ -119,6 +121,8 @@ def start_import(caller: Caller, upload: Upload, policy: str = "", *, go_ahead: 
         held = hold_upload(upload.pk)
         if held.jobs.exists():
             raise StateError("This file is being imported already.")
+        if (held.intent, held.mapping) != (upload.intent, upload.mapping):
+            raise StateError("Somebody changed how this file is imported meanwhile. Look at its effect, then start it.")
         job = make_job(upload, caller.user, options_of(upload), ring_id)
         stop_effects(upload)
         if go_ahead:

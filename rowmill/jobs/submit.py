@@ -64,12 +64,14 @@ def submit_unanswered(upload: Upload) -> Job | None:
     intent = upload.intent or {}
     ring_id = new_ring_id()
     with transaction.atomic():
-        hold_upload(upload.pk)
+        held = hold_upload(upload.pk)
         if Job.objects.filter(upload=upload).exists():
             return None
+        if (held.intent, held.mapping) != (upload.intent, upload.mapping):
+            return None  # somebody chose otherwise since it was read: the next sweep looks anew
         job = make_job(upload, upload.created_by, intent, ring_id)
-        held = IdempotencyKey.objects.filter(org_id=upload.org_id, user=upload.created_by, job=None)
-        key = held.filter(request_hash=hash_request(upload.sha256, upload.kind, intent)).order_by("id").first()
+        keys = IdempotencyKey.objects.filter(org_id=upload.org_id, user=upload.created_by, job=None)
+        key = keys.filter(request_hash=hash_request(upload.sha256, upload.kind, intent)).order_by("id").first()
         if key is not None:
             IdempotencyKey.objects.filter(pk=key.pk).update(job=job)
     fault_point("submitted")

@@ -196,6 +196,7 @@ def run_effect(effect: ImportEffect) -> None:
     def tell(rows: int) -> None:
         _write(effect, rows_done=rows, lease_until=Now() + LEASE)
 
+    as_of = timezone.now()  # what others write from here on it may have seen or not: then it is outdated
     try:
         found = preview_import(upload, options_of(upload, effect.policy), examples=EXAMPLES, on_progress=tell)
     except StorageFault as fault:
@@ -218,7 +219,7 @@ def run_effect(effect: ImportEffect) -> None:
         effect,
         state=EffectState.DONE,
         lease_until=None,
-        done_at=timezone.now(),
+        done_at=as_of,
         rows_done=upload.row_count,
         causes=[list(pair) for pair in found.causes.most_common(KEPT_CAUSES)],
         examples=_seal(effect, found.examples),

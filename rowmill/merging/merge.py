@@ -122,10 +122,12 @@ def _lock(cursor: Any, statements: Statements) -> None:
     cursor.execute(f"SELECT {word}(%s, %s)", [_GATE, statements.org_id % 2**31])
 
 
-def hold_table_alone(org_id: int) -> None:
-    """Keep every merge of an org out until this transaction ends."""
+def hold_table_alone(org_id: int, *, long: bool = False) -> None:
+    """Keep every merge of an org out until this transaction ends. `long`: one statement may be about a million rows."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
+            if long:
+                cursor.execute("SET LOCAL statement_timeout = '30min'")
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_GATE, org_id % 2**31])
 
 

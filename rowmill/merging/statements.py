@@ -134,7 +134,9 @@ class Statements:
             f"SELECT {self.org_id}, {self.job_id}, '{self.table}', c.id, c.revision + 1, {row}, {self.now} "
             f"FROM {FOUND} AS f JOIN {STAGED} AS s ON s.row_number = f.row_number "
             f"JOIN {self.table} AS c ON c.id = f.id WHERE f.differs AND {which} "
-            "ON CONFLICT (job_id, target, target_id) DO UPDATE SET revision = excluded.revision"
+            # What somebody else wrote between two changes of one job is not the job's to take back.
+            "ON CONFLICT (job_id, target, target_id) DO UPDATE SET revision = excluded.revision "
+            "WHERE rowmill_oldrow.revision = excluded.revision - 1"
         )
 
     def update(self, which: str) -> str:

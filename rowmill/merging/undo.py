@@ -61,8 +61,12 @@ def may_undo(job: Job) -> bool:
 
 
 def drop_old_rows() -> int:
-    """Remove the old values that are past their time. Gives how many. Again: yes."""
-    gone, _ = OldRow.objects.filter(kept_at__lt=Now() - timedelta(days=UNDO_DAYS)).delete()
+    """Remove the old values that are past their time: that of their job, since an undo needs all of it or none.
+
+    Gives how many. Again: yes.
+    """
+    past = Now() - timedelta(days=UNDO_DAYS)
+    gone, _ = OldRow.objects.filter(kept_at__lt=past, job__completed_at__lt=past).delete()
     return gone
 
 
@@ -76,13 +80,13 @@ def _need_undoable(job: Job) -> None:
 
 def _take_back(caller: Caller, job: Job, target: Target) -> Undo:
     """Do it: old values first, so that a row which the job both inserted and changed is then one that it inserted."""
-    hold_table_alone(job.org_id)
+    hold_table_alone(job.org_id, long=True)
     olds = OldRow.objects.filter(job=job, target=target.table)
     with connection.cursor() as cursor:
-        cursor.execute(_changed_since(target), [job.pk, target.table])
-        changed = [row[0] for row in cursor.fetchall()]
         cursor.execute(_restore(target), [job.pk, target.table])
         restored = cursor.rowcount
+        cursor.execute(_not_restored(target), [job.pk, target.table])
+        changed = [row[0] for row in cursor.fetchall()]
     inserted = target.model._default_manager.filter(org_id=job.org_id, created_job=job)
     removed, _ = inserted.filter(revision=1).delete()
     kept = list(inserted.order_by("pk").values_list("pk", flat=True))
@@ -99,26 +103,32 @@ def _take_back(caller: Caller, job: Job, target: Target) -> Undo:
     )
 
 
-def _changed_since(target: Target) -> str:
-    """Write the query for rows that somebody changed or removed since."""
+def _not_restored(target: Target) -> str:
+    """Write the query for rows that are not as they were: somebody changed or removed them since, or has their old key."""
     return (
         f"SELECT o.target_id FROM rowmill_oldrow AS o LEFT JOIN {target.table} AS c ON c.id = o.target_id "
-        "WHERE o.job_id = %s AND o.target = %s AND (c.revision IS NULL OR c.revision <> o.revision)"
+        f"WHERE o.job_id = %s AND o.target = %s AND (c.revision IS NULL OR c.revision <> CAST({_old('revision')} AS integer))"
     )
 
 
+def _old(name: str) -> str:
+    """Give a column of a row as it was."""
+    return f"(o.old ->> '{name}')" if connection.vendor == "postgresql" else f"json_extract(o.old, '$.{name}')"
+
+
 def _restore(target: Target) -> str:
-    """Write the statement that puts old values back where nobody has changed the row since."""
+    """Write the statement that puts old values back where nobody has changed the row, nor taken its old key, since."""
     columns = [field.column for field in target.model._meta.concrete_fields if not field.primary_key]
+    where = (
+        "WHERE o.job_id = %s AND o.target = %s AND c.id = o.target_id AND c.revision = o.revision AND NOT EXISTS "
+        f"(SELECT 1 FROM {target.table} AS d WHERE d.org_id = c.org_id AND d.match_key = {_old('match_key')} "
+        "AND d.id <> c.id)"
+    )
     if connection.vendor == "postgresql":
         sets = ", ".join(f"{name} = r.{name}" for name in columns)
         return (
             f"UPDATE {target.table} AS c SET {sets} FROM rowmill_oldrow AS o, "
-            f"LATERAL jsonb_populate_record(NULL::{target.table}, o.old) AS r "
-            "WHERE o.job_id = %s AND o.target = %s AND c.id = o.target_id AND c.revision = o.revision"
+            f"LATERAL jsonb_populate_record(NULL::{target.table}, o.old) AS r {where}"
         )
-    sets = ", ".join(f"{name} = json_extract(o.old, '$.{name}')" for name in columns)
-    return (
-        f"UPDATE {target.table} AS c SET {sets} FROM rowmill_oldrow AS o "
-        "WHERE o.job_id = %s AND o.target = %s AND c.id = o.target_id AND c.revision = o.revision"
-    )
+    sets = ", ".join(f"{name} = {_old(str(name))}" for name in columns)
+    return f"UPDATE {target.table} AS c SET {sets} FROM rowmill_oldrow AS o {where}"

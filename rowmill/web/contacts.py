@@ -72,6 +72,8 @@ def _find_ask(request: MemberRequest) -> Ask:
         return open_ask(request.caller, request.POST["asked"])
     if request.method == "POST" or "import" in request.GET:
         ask = read_ask(request.POST if request.method == "POST" else {"import": request.GET["import"]})
+        if ask.job:  # before it is kept: the page would be refused ever after
+            fetch(request.caller, own(request.caller, Job), ask.job)
         request.session[SESSION_KEY] = seal_ask(request.caller, ask)
         return ask
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rowmill.contacts.fields import COLUMNS
+from rowmill.contacts.first_rows import read_first_rows
 from rowmill.contacts.mapping import current_mapping, match_columns, save_mapping, suggest_mapping, with_samples
 from rowmill.contacts.sample import HEADER as APOLLO_SAMPLE
 from rowmill.errors import InputError, NotAllowed, StateError
@@ -94,6 +95,13 @@ def test_a_mapping_by_hand_is_what_is_imported_and_is_remembered(alice):
     again = take(alice, ("REACH_BY", "who", "secret", "note", "staff"), [("c@x.org", "Cleo", "s", "n", "")])
     assert again.mapping == {"email": 1, "first_name": 2, "employees": 5}
     assert [m.how for m in suggest_mapping(again)][:2] == ["remembered", "remembered"]
+
+
+@pytest.mark.django_db
+def test_the_first_rows_are_shown_as_they_would_be_stored(alice):
+    upload = take(alice, ("email", "employees"), [(" Ann@X.org ", " 1,200 ")])
+    [row] = read_first_rows(upload, upload.mapping)
+    assert row.values == {"email": "ann@x.org", "employees": 1200}
 
 
 @pytest.mark.django_db

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from rowmill.errors import LostLease, StorageFault
 from rowmill.jobs.arrive import effect_due
+from rowmill.jobs.imports import choose_policy, start_import
 from rowmill.jobs.submit import take_file
 from rowmill.jobs.sweep import sweep
 from rowmill.merging import effects
@@ -105,3 +106,39 @@ def test_what_fails_again_and_again_is_told_and_can_be_asked_for_anew(upload, mo
     assert effect_due()
     effect.refresh_from_db()
     assert (effect.state, effect.updated) == (EffectState.DONE, 1)
+
+
+def test_a_policy_chosen_meanwhile_is_the_one_that_counts(alice, import_rows, monkeypatch):
+    import_rows(HEADER, [("ann@x.org", "Ann")])
+    alice.org.go_ahead_percent = 60
+    alice.org.save()
+    data = as_csv(HEADER, [("ann@x.org", "Anna"), ("bob@x.org", "Bob")])
+    taken = take_file(alice, "contact_import", "c.csv", [data], intent={"duplicates": "update"})
+    assert taken.job is None
+    look = effects.preview_import
+
+    def choose_meanwhile(upload, *args, **words):
+        choose_policy(alice, Upload.objects.get(pk=taken.upload.pk), "blanks")
+        return look(upload, *args, **words)
+
+    monkeypatch.setattr(effects, "preview_import", choose_meanwhile)
+    assert effect_due()
+    assert Job.objects.count() == 1  # the first import alone: what it was asked for is not wanted any more
+    sweep()
+    assert Job.objects.count() == 1  # and whoever compares policies starts it
+    job = start_import(alice, Upload.objects.select_related("org").get(pk=taken.upload.pk), go_ahead=True)
+    assert job.options["duplicates"] == "blanks"
+
+
+def test_what_another_import_writes_meanwhile_makes_it_outdated(upload, import_rows, monkeypatch):
+    look = effects.preview_import
+
+    def import_meanwhile(*args, **words):
+        found = look(*args, **words)
+        import_rows(HEADER, [("bob@x.org", "Bobby")])
+        return found
+
+    request_effect(upload, "update", None)
+    monkeypatch.setattr(effects, "preview_import", import_meanwhile)
+    run_effect(claim_due_effect())
+    assert effects.is_outdated(ImportEffect.objects.select_related("upload").get())

@@ -8,12 +8,15 @@ from random import Random
 import pytest
 from django.utils import timezone
 
+from rowmill.contacts.editing import edit_contact
 from rowmill.errors import NotAllowed, StateError
+from rowmill.jobs.steer import retry_job
 from rowmill.kinds.contact_import import ContactImport
-from rowmill.merging import preview
+from rowmill.merging import merge, preview
+from rowmill.merging.merge import merge_batch
 from rowmill.merging.preview import preview_import
 from rowmill.merging.undo import drop_old_rows, may_undo, undo_job
-from rowmill.models import AuditEvent, Contact, Job, OldRow
+from rowmill.models import AuditEvent, Batch, BatchMerge, BatchState, Contact, Job, OldRow
 from rowmill.orgs import find_caller
 from tests.merging.test_exact import BATCH, HEADER, some_row
 from tests.merging.test_merge import counts
@@ -102,6 +105,8 @@ def test_an_undo_has_its_time_its_people_and_its_state(import_rows, alice, peopl
         undo_job(find_caller(people.ada), job)
     assert drop_old_rows() == 0
     OldRow.objects.update(kept_at=timezone.now() - timedelta(days=31))
+    assert drop_old_rows() == 0  # a long job's first rows are old before it can no longer be taken back
+    Job.objects.exclude(pk=job.pk).update(completed_at=timezone.now() - timedelta(days=31))
     assert drop_old_rows() == 1
     Job.objects.filter(pk=job.pk).update(completed_at=timezone.now() - timedelta(days=31))
     with pytest.raises(StateError, match="30 days"):
@@ -109,3 +114,45 @@ def test_an_undo_has_its_time_its_people_and_its_state(import_rows, alice, peopl
     Job.objects.filter(pk=job.pk).update(state="PROCESSING")
     with pytest.raises(StateError, match="still at work"):
         undo_job(alice, job)
+
+
+def test_what_has_the_old_key_by_now_keeps_a_row_as_it_is(import_rows, alice):
+    import_rows(HEADER, [("", "x@x.org", "Xenia", *[""] * 6), ("", "y@x.org", "Yves", *[""] * 6)])
+    job = import_rows(HEADER, [("X", "x@x.org", "Xena", *[""] * 6)])
+    edit_contact(alice, Contact.objects.get(first_name="Yves"), {"email": "x@x.org"})
+    undo = undo_job(alice, job)
+    xena = Contact.objects.get(first_name="Xena")
+    assert (undo.removed, undo.restored, undo.kept, undo.kept_ids) == (0, 0, 1, [xena.pk])
+    assert xena.match_key == "i:X"
+
+
+def test_what_a_person_wrote_between_two_changes_of_one_job_is_kept(import_rows, alice, monkeypatch):
+    monkeypatch.setattr(ContactImport, "batch_rows", 1)
+    import_rows(HEADER, [("A", "old@x.org", "Ann", *[""] * 6)])
+
+    class Between:
+        """Edits the contact after the first batch."""
+
+        done = False
+
+        def __call__(self, job, prepared):
+            if BatchMerge.objects.filter(job__public_id=job.id).exists() and not self.done:
+                self.done = True
+                edit_contact(alice, Contact.objects.get(), {"title": "Boss"})
+            return merge_batch(job, prepared)
+
+    monkeypatch.setattr(merge, "merge_batch", Between())
+    job = import_rows(HEADER, [("A", "", "Anna", *[""] * 6), ("", "old@x.org", "Annie", *[""] * 6)])
+    assert Contact.objects.get().revision == 4
+    undo = undo_job(alice, job)
+    ann = Contact.objects.get()
+    assert (undo.restored, undo.kept, ann.title, ann.first_name) == (0, 1, "Boss", "Annie")
+
+
+def test_an_import_that_was_taken_back_is_not_taken_up_again(import_rows, alice):
+    job = import_rows(HEADER, [("A", "", "Ann", *[""] * 6)])
+    Batch.objects.filter(job=job).update(state=BatchState.CANCELLED, ok=0)
+    undo_job(alice, job)
+    with pytest.raises(StateError, match="taken back"):
+        retry_job(alice, job)
+    assert not Contact.objects.exists()

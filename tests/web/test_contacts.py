@@ -55,6 +55,12 @@ def test_a_search_is_remembered_sealed_and_stands_in_no_address(alice, people):
     assert "First1" in text_of(alice.post("/contacts/", {}))
 
 
+def test_a_link_to_no_import_does_not_close_the_page(alice, people):
+    make_contacts(people.acme, 1)
+    assert alice.get("/contacts/?import=00000000-0000-0000-0000-000000000000").status_code == 404
+    assert "First1" in text_of(alice.get("/contacts/"))
+
+
 def test_pages_follow_each_other(alice, people, monkeypatch):
     make_contacts(people.acme, 120)
     page, seen = text_of(alice.get("/contacts/")), set()
