@@ -25,7 +25,7 @@ from rowmill.cohorts.intake import ID_MEND, NEW_FILE
 from rowmill.cohorts.submissions import patient_table_of
 from rowmill.contracts import Column, Finding, Inspection
 from rowmill.doorbell import INTERACTIVE, ring
-from rowmill.errors import ChildError, LostLease
+from rowmill.errors import ChildError, LostLease, ObjectChanged, StorageFault
 from rowmill.faults import fault_point
 from rowmill.models import SubmissionTable, TableState, UnknownIds, Upload, UploadState
 from rowmill.registry import get_kind
@@ -219,13 +219,24 @@ def _judge(upload: Upload, table: SubmissionTable, scratch: Path, *, kept: bool)
         with ExitStack() as held:
             request["path"] = str(held.enter_context(hold_original(upload)))
             if known is not None:
-                request["known"] = str(held.enter_context(hold_file(patient_table_of(table.submission), IDS)))
+                request["known"] = str(_hold_known(held, table))
             found = _run("check-ids", request, scratch, upload, table)
     except ChildError as error:
         log.warning("cohort check died", upload_id=str(upload.public_id), error_type=type(error).__name__)
         return _Judged(cannot_be_read(str(error)), {}, known, round(time.perf_counter() - begun, 3))
     inspection = Inspection.from_json(found["inspection"])
     return _Judged(inspection, found, known, round(time.perf_counter() - begun, 3))
+
+
+def _hold_known(held: ExitStack, table: SubmissionTable) -> Path:
+    """Hold the IDs of the patient file. Raises: StorageFault where they are not there, or others: this file is not to blame.
+
+    Most likely the patient file was replaced just now: the check is put off, and the next one reads those in use then.
+    """
+    try:
+        return held.enter_context(hold_file(patient_table_of(table.submission), IDS))
+    except (FileNotFoundError, ObjectChanged) as gone:
+        raise StorageFault("The known IDs are not there just now.") from gone
 
 
 def _run(op: str, request: dict[str, Any], scratch: Path, upload: Upload, table: SubmissionTable) -> dict[str, Any]:
@@ -252,7 +263,7 @@ def _make_mended(upload: Upload, table: SubmissionTable, scratch: Path) -> Findi
     with ExitStack() as held:
         request = _request(upload.parent, table) | {"causes": causes, "out": str(out)}
         request["path"] = str(held.enter_context(hold_original(upload.parent)))
-        request["known"] = str(held.enter_context(hold_file(patient_table_of(table.submission), IDS)))
+        request["known"] = str(_hold_known(held, table))
         found = _run("mend-ids", request, scratch, upload, table)
     upload.sha256, upload.size_bytes = hash_file(out), out.stat().st_size
     audit.record(

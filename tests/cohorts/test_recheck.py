@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from rowmill.cohorts import check
 from rowmill.cohorts.files import DATABASE, hold_file, read_unknown
@@ -202,3 +205,23 @@ def test_a_file_refused_while_the_next_came_in_is_not_ready_when_that_never_arri
     back = table("labs")
     assert (back.state, back.code, back.upload, back.accepted) == (TableState.REJECTED, "unknown_ids", first, None)
     assert (back.message, back.unknown_count) == ("File contains 1 patient ID not in patient file.", 1)
+
+
+def test_known_ids_that_are_gone_are_no_word_against_the_file_that_is_compared(send, table, monkeypatch):
+    """As where the patient file is replaced once more between the look at its row and the opening of its IDs."""
+    send("patient", PATIENTS)
+    labs = send("labs", LABS)
+    send("patient", FEWER)
+
+    def gone(*told):
+        raise FileNotFoundError("ids")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(check, "hold_file", gone)
+        assert inspect_due()
+    waiting = table("labs")
+    assert (waiting.state, waiting.accepted, waiting.upload.state) == (TableState.VALIDATING, labs.upload, "CHECKING")
+    assert stored(labs.upload) == {"original", "database"}
+    Upload.objects.filter(pk=labs.upload.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert work() == 1
+    assert table("labs").code == "unknown_ids"
