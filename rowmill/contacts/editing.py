@@ -94,6 +94,8 @@ def delete_contact(caller: Caller, contact: Contact) -> None:
     """Delete a contact, and what was kept of it for an undo. Raises: NotAllowed, NotFound."""
     caller.need_write()
     with transaction.atomic():
+        # First, since an import that changes it now keeps what it was before, too.
+        list(own(caller, Contact).select_for_update(no_key=True).filter(pk=contact.pk).values_list("pk"))
         find_old_rows(contact).delete()
         gone, _ = own(caller, Contact).filter(pk=contact.pk).delete()
         if not gone:

@@ -150,7 +150,7 @@ class Kind:
         raise NotImplementedError
 
     def close(self, job: JobInfo) -> None:
-        """Tidy up after the last batch. May run twice."""
+        """Tidy up after the last batch, also of a job that was cancelled. May run twice."""
 
     def result_cells(self, row: Row, result: Outcome | None, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Give one line of the results, matching `result_header`; `result` is None for a row not processed.

@@ -27,8 +27,7 @@ def settle_job(job_id: int) -> str | None:
         return None
     if Batch.objects.filter(job_id=job_id, state__in=OPEN_STATES).exists():
         return None
-    if job.state != JobState.CANCELLING:
-        _close_kind(job)
+    _close_kind(job)
     fault_point("before_settle")
     with transaction.atomic():
         hold_job(job_id)  # first, so that no retry opens a batch between the look and the end

@@ -11,7 +11,7 @@ from rowmill.errors import ConfigError
 from rowmill.merging.target import POLICIES, Plan, Target, TargetField, plan_merge
 from rowmill.registry import get_check
 from rowmill.tabular.cleaning import CLEANERS, edges, trimmed
-from rowmill.tabular.load import quote_name, quote_text
+from rowmill.tabular.load import BLANK, quote_name, quote_text
 from rowmill.tabular.rows import name_columns
 
 ROW = ("row_number", "line_number", "match_key", "adopts")
@@ -148,7 +148,11 @@ class Reader:
         for column in self.columns:
             if column.name in self.source.mapping:
                 cell = f"c{self.source.mapping[column.name]}"
-                found += [self._problem_of(slug, column.name, cell) for slug in column.checks]
+                slugs = [slug for slug in column.checks if slug != "required"]
+                found += [
+                    self._problem_of(slug, column.name, cell)
+                    for slug in (["required"] if column.filled else []) + slugs
+                ]
         found += [self._row_problem(slug) for slug in self.row_checks]
         told = ", ".join(one for one in found if one)
         return f"nullif(concat_ws(';', {told}), '')" if told else "NULL::VARCHAR"
@@ -158,8 +162,10 @@ class Reader:
         check = get_check(slug)
         if check.severity != "error":
             return ""
-        condition = check.bad_when.replace("{column}", cell)
-        return f"CASE WHEN trim({cell}) <> '' AND ({condition}) THEN {quote_text(f'{slug}:{name}')} END"
+        condition = check.bad_when
+        if slug != "required":  # which alone looks at blank cells
+            condition = f"NOT ({BLANK}) AND ({condition})"
+        return f"CASE WHEN {condition.replace('{column}', cell)} THEN {quote_text(f'{slug}:{name}')} END"
 
     def _row_problem(self, slug: str) -> str:
         """Give a row check's word."""

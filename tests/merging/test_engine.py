@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db.models.functions import Now
 
 from rowmill.contracts import MergeCounts
@@ -124,6 +125,7 @@ def test_cancel_keeps_whole_batches_and_retry_does_the_rest(make_job, alice):
     sweep()
     job.refresh_from_db()
     assert (job.state, Contact.objects.count()) == ("CANCELLED", 9)
+    assert not list(settings.SCRATCH_DIR.glob(f"*{job.public_id}*"))  # cells stand in it
     assert read_progress(job).outcomes == {"ok": 9, "not_found": 0, "rejected": 1, "failed": 0, "unprocessed": 15}
     assert retry_job(alice, job) == 15
     assert work_until_final(job) == "COMPLETED"

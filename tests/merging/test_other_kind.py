@@ -7,10 +7,10 @@ from django.conf import settings
 
 from rowmill import registry
 from rowmill.contracts import Column
-from rowmill.jobs.submit import take_file
+from rowmill.jobs.submit import submit_job, take_file
 from rowmill.kinds.bulk_kind import BulkKind
 from rowmill.merging.target import Target, TargetField
-from rowmill.models import Contact, Job, Result
+from rowmill.models import Contact, Job, Result, Upload
 from rowmill.orgs import find_caller
 from tests.jobs.conftest import work_until_final
 from tests.merging.conftest import as_csv
@@ -73,6 +73,20 @@ def test_another_table_is_one_declaration(import_companies):
     ]  # fmt: skip
     again = import_companies([("1", "Acme Inc", "5", ""), ("2", "Globex", "7", "")])
     assert counts(again) == {"inserted": 0, "updated": 1, "unchanged": 1, "duplicates": 0, "rejected": 0}
+
+
+def test_another_mapping_asks_for_the_same(import_companies, people):
+    data = as_csv(
+        ("account", "name", "staff", "remark"),
+        [("1", "x", "5", "Acme"), (" ", "y", "", "Nobody"), ("3", "", "\t", "Hooli")],
+    )
+    upload = take_file(find_caller(people.alice), "companies", "c.csv", [data], intent={"review": True}).upload
+    Upload.objects.filter(pk=upload.pk).update(mapping={"account": 1, "name": 4, "staff": 3})
+    upload.refresh_from_db()
+    job = submit_job(upload, None, {})
+    assert work_until_final(job) == "COMPLETED"
+    assert counts(job) == {"inserted": 2, "updated": 0, "unchanged": 0, "duplicates": 0, "rejected": 1}
+    assert set(Contact.objects.values_list("match_key", "company")) == {("a:1", "Acme"), ("a:3", "Hooli")}
 
 
 def in_scratch() -> set[str]:
