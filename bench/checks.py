@@ -79,7 +79,7 @@ def main() -> None:
             begun, busy = time.perf_counter(), time.process_time()
             con.execute(f"SELECT count(*), {every_cell} FROM {source}").fetchall()
             read, read_busy = time.perf_counter(), time.process_time()
-            _, rejected, counts = load.count_rows(con, source, bad)
+            _, rejected, counts, _ = load.count_rows(con, source, bad)
             checked.append((time.perf_counter() - read, time.process_time() - read_busy))
             bare.append((read - begun, read_busy - busy))
             assert rejected, "some cells are unfit"

@@ -119,10 +119,11 @@ def _old(name: str) -> str:
 def _restore(target: Target) -> str:
     """Write the statement that puts old values back where nobody has changed the row, nor taken its old key, since."""
     columns = [field.column for field in target.model._meta.concrete_fields if not field.primary_key]
+    # As a value, who has the old key is looked up in the index, row by row, whatever the planner thinks of a table just filled.
+    holder = f"SELECT d.id FROM {target.table} AS d WHERE d.org_id = c.org_id AND d.match_key = {_old('match_key')}"
     where = (
-        "WHERE o.job_id = %s AND o.target = %s AND c.id = o.target_id AND c.revision = o.revision AND NOT EXISTS "
-        f"(SELECT 1 FROM {target.table} AS d WHERE d.org_id = c.org_id AND d.match_key = {_old('match_key')} "
-        "AND d.id <> c.id)"
+        "WHERE o.job_id = %s AND o.target = %s AND c.id = o.target_id AND c.revision = o.revision "
+        f"AND COALESCE(({holder} LIMIT 1), c.id) = c.id"
     )
     if connection.vendor == "postgresql":
         sets = ", ".join(f"{name} = r.{name}" for name in columns)

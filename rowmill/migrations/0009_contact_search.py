@@ -47,9 +47,5 @@ class Migration(migrations.Migration):
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='chosen_columns', to=settings.AUTH_USER_MODEL)),
             ],
         ),
-        migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(fields=['org', 'id'], name='contact_newest'),
-        ),
         migrations.RunPython(add_search_index, drop_search_index),
     ]

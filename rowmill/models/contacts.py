@@ -106,7 +106,6 @@ class Contact(Merged):
             # What a search looks up is an index of migration 0009, on Postgres only.
             models.Index("org", Left(Lower("last_name"), 60), "id", name="contact_last_name"),
             models.Index("org", Left(Lower("company"), 60), "id", name="contact_company"),
-            models.Index(fields=["org", "id"], name="contact_newest"),
         )
 
     def __str__(self) -> str:
