@@ -12,7 +12,7 @@ from django.conf import settings
 from rowmill.contracts import BatchInfo, JobInfo, Kind, MergeCounts, Outcome, Row, TableSource
 from rowmill.merging.batches import Prepared, connect_duck, prepare_batch, reject_problems
 from rowmill.merging.described import describe_target
-from rowmill.merging.groups import drop_groups, find_groups
+from rowmill.merging.groups import Groups, drop_groups, find_groups, find_groups_unless_busy
 from rowmill.merging.reader import make_reader
 from rowmill.merging.target import Target
 
@@ -65,8 +65,12 @@ class BulkKind(Kind):
     def prepare(self, batch: BatchInfo, source: TableSource) -> Iterator[Prepared]:
         """Clean a batch and write it where the database takes it from. Again: yes."""
         reader, scratch = make_reader(self.target, self, source, batch.job.options), settings.SCRATCH_DIR
-        groups = find_groups(reader, scratch, _groups_of(batch.job), connect_duck(scratch))
-        with prepare_batch(reader, groups, batch.first_row, batch.last_row, scratch) as prepared:
+        told = reader, scratch, _groups_of(batch.job), connect_duck(scratch)
+
+        def find(wait: bool) -> Groups | None:
+            return find_groups(*told) if wait else find_groups_unless_busy(*told)
+
+        with prepare_batch(reader, find, batch.first_row, batch.last_row, scratch) as prepared:
             yield prepared
 
     def merge(self, batch: BatchInfo, prepared: Prepared) -> MergeCounts:

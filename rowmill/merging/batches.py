@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,10 @@ from rowmill.tabular.load import quote_name, quote_text
 MEMORY = "192MB"
 DUPLICATE_WORDS = "Row {winner:,} of this file is about the same one; it stands for both."
 AMBIGUOUS_WORDS = "Rows of this file with different IDs have this key, so nobody can tell which one is meant."
-# Which rows of a batch.
-OLD, NEW = "row_number IN (SELECT n FROM old)", "row_number NOT IN (SELECT n FROM old)"
+FindGroups = Callable[[bool], Groups | None]  # told not to wait, it gives None while another thread finds them
 _local = threading.local()
 _lock = threading.Lock()
-_opened: list[duckdb.DuckDBPyConnection] = []
+_opened: dict[int, duckdb.DuckDBPyConnection] = {}  # by process: a fork has no use for its parent's
 # What DuckDB hands to Python; SQLite is given texts, as Django would write them.
 _PLAIN = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
@@ -44,6 +44,7 @@ class Prepared:
     scratch: Path
     rows: int
     outcomes: list[Outcome]
+    old: int = 0
 
     @property
     def plan(self) -> Plan:
@@ -68,21 +69,28 @@ class Prepared:
         return str(self.con.execute(f"SELECT coalesce({told}, '[]') FROM typed").fetchall()[0][0])
 
     def set_apart(self, numbers: Sequence[int]) -> int:
-        """Note which rows are OLD, by row number; all others are NEW. Gives how many are new."""
-        self.con.execute("DROP TABLE IF EXISTS old")
-        self.con.execute("CREATE TEMP TABLE old AS SELECT unnest(?::BIGINT[]) AS n", [list(numbers)])
-        return self.rows - len(numbers)
+        """Note which rows are old, by row number; all others are new. Gives how many are new."""
+        self.old = len(numbers)
+        if 0 < self.old < self.rows:
+            self.con.execute("CREATE OR REPLACE TEMP TABLE old AS SELECT unnest(?::BIGINT[]) AS n", [list(numbers)])
+        return self.rows - self.old
 
-    def read_values(self, columns: Sequence[str], where: str) -> list[tuple[Any, ...]]:
-        """Give columns of rows as SQLite stores them."""
+    def _among(self, old: bool) -> str:
+        """Write the condition for the old rows, or for the new ones."""
+        if self.old in (0, self.rows):
+            return str((self.old > 0) == old)
+        return f"row_number {'' if old else 'NOT '}IN (SELECT n FROM old)"
+
+    def read_values(self, columns: Sequence[str], *, old: bool) -> list[tuple[Any, ...]]:
+        """Give columns of the old or the new rows as SQLite stores them."""
         told = ", ".join(_as_text(quote_name(name), self.reader.type_of(name)) for name in columns)
-        return self.con.execute(f"SELECT {told} FROM typed WHERE {where} ORDER BY row_number").fetchall()
+        return self.con.execute(f"SELECT {told} FROM typed WHERE {self._among(old)}").fetchall()
 
     @contextmanager
-    def write_csv(self, values: Iterable[str], where: str) -> Iterator[IO[bytes]]:
-        """Write SQL values of rows as CSV, as COPY takes it. The file goes with the `with`."""
+    def write_csv(self, values: Iterable[str], *, old: bool) -> Iterator[IO[bytes]]:
+        """Write SQL values of the old or the new rows as CSV, as COPY takes it. The file goes with the `with`."""
         self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        query = f"SELECT {', '.join(values)} FROM typed WHERE {where} ORDER BY row_number"
+        query = f"SELECT {', '.join(values)} FROM typed WHERE {self._among(old)}"
         with TemporaryFile(prefix="merge-", dir=self.scratch) as file:  # no name: a kill leaves nothing
             self.con.execute(
                 f"COPY ({query}) TO '/dev/fd/{file.fileno()}' (FORMAT csv, HEADER false, USE_TMP_FILE false)"
@@ -96,78 +104,91 @@ def connect_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
 
     It reads our own copies only, but no more memory than it is allowed.
     """
-    con: duckdb.DuckDBPyConnection | None = getattr(_local, "con", None)
-    if con is None:
-        con = _local.con = _open_duck(scratch).cursor()
+    mine: dict[int, duckdb.DuckDBPyConnection] = _local.__dict__.setdefault("opened", {})
+    if (con := mine.get(os.getpid())) is None:
+        con = mine[os.getpid()] = _open_duck(scratch).cursor()
     return con
 
 
 def _open_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
     """Give the DuckDB of this process."""
     with _lock:
-        if not _opened:
-            con = duckdb.connect(config={"threads": 1})  # besides that of each caller there is none
+        if (con := _opened.get(os.getpid())) is None:
+            con = duckdb.connect(config={"threads": 1})  # besides those that ask it there is none
             con.execute(f"SET GLOBAL memory_limit='{MEMORY}'")
             con.execute("SET GLOBAL autoinstall_known_extensions=false; SET GLOBAL autoload_known_extensions=false")
             con.execute(f"SET GLOBAL temp_directory={quote_text(str(scratch / 'duck'))}")
             con.execute("SET GLOBAL TimeZone='UTC'; SET GLOBAL preserve_insertion_order=false")
-            _opened.append(con)
-        return _opened[0]
+            _opened[os.getpid()] = con
+        return con
 
 
 @contextmanager
-def prepare_batch(reader: Reader, groups: Groups, first: int, last: int, scratch: Path) -> Iterator[Prepared]:
+def prepare_batch(reader: Reader, find: FindGroups, first: int, last: int, scratch: Path) -> Iterator[Prepared]:
     """Read rows first..last, both inclusive, and make them typed; what is written for it goes with the `with`.
 
     Cost: about 0.2 s for 10,000 rows of 48 columns.
     """
     con = connect_duck(scratch)
-    between = f"BETWEEN {int(first)} AND {int(last)}"
+    between = f"row_number BETWEEN {int(first)} AND {int(last)}"
     try:
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE special AS SELECT n, code, winner FROM read_parquet({_file(groups.special)}) "
-            f"WHERE n {between}"
-        )
-        rows = reader.rows(f"row_number {between}", reader.needed_places() if reader.source.checked else None)
-        con.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {rows}")
-        outcomes = list(_outcomes(con))
-        query = _query(con, reader, groups, between)
-        con.execute(f"CREATE OR REPLACE TEMP TABLE typed AS SELECT *, false AS old FROM ({query})")
-        count = con.execute("DROP TABLE batch; DROP TABLE special; SELECT count(*) FROM typed").fetchall()[0][0]
-        yield Prepared(reader, con, scratch, count, outcomes)
+        groups = find(False)  # where another thread is at it, this one has its own rows to clean meanwhile
+        con.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {_raw(reader, between)}")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE typed AS {_typed(reader, con)}")
+        outcomes = list(_bad(con))
+        con.execute("DROP TABLE batch")
+        outcomes += _apply_groups(reader, con, groups or find(True), between)
+        rows = con.execute("SELECT count(*) FROM typed").fetchall()[0][0]
+        yield Prepared(reader, con, scratch, rows, outcomes)
     finally:
-        for name in ("special", "batch", "typed", "old"):
+        for name in ("batch", "typed", "special", "old"):
             con.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def _query(con: duckdb.DuckDBPyConnection, reader: Reader, groups: Groups, between: str) -> str:
-    """Write the query for what is merged: the rows that stand alone, and those that stand for several.
-
-    Making a plan takes a third of a batch's time: what no row of this batch needs is left out.
-    """
+def _raw(reader: Reader, where: str) -> str:
+    """Write the query for rows as written, and of each whether some cell has a blank at an end."""
     places = reader.needed_places()
-    blanks, special = con.execute(
-        f"SELECT count(*) FILTER (WHERE {reader.edged(places)}), (SELECT count(*) FROM special) FROM batch"
-    ).fetchall()[0]
-    alone = "SELECT * FROM batch WHERE problem IS NULL"
-    if special:
-        alone = (
-            "SELECT batch.*, code FROM batch LEFT JOIN special ON n = row_number "
-            f"WHERE problem IS NULL AND (code IS NULL OR code = '{SHARED}')"
-        )
-    typed = reader.typed(reader.trimmed(alone, places) if blanks else alone, "code IS NULL" if special else "true")
-    if special:
-        names = ", ".join(quote_name(name) for name in reader.names)
-        typed += f" UNION ALL SELECT {names} FROM read_parquet({_file(groups.joined)}) WHERE row_number {between}"
-    return typed
+    rows = reader.rows(where, places if reader.source.checked else None)
+    return f"SELECT *, {reader.edged(places)} AS edged FROM ({rows})"
 
 
-def _outcomes(con: duckdb.DuckDBPyConnection) -> Iterator[Outcome]:
-    """Give the rows that are not merged: those that break checks, those that give way, those that nobody can place."""
+def _typed(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:
+    """Write the query for the rows without problems.
+
+    Making a plan takes a good part of a batch's time: what no row of this batch needs is left out.
+    """
+    rows = "SELECT * FROM batch WHERE problem IS NULL"
+    if con.execute("SELECT 1 FROM batch WHERE edged LIMIT 1").fetchall():
+        rows = reader.cut(rows, reader.needed_places())
+    return reader.typed(rows)
+
+
+def _bad(con: duckdb.DuckDBPyConnection) -> Iterator[Outcome]:
+    """Give the rows that break checks."""
     bad = con.execute("SELECT row_number, problem FROM batch WHERE problem IS NOT NULL ORDER BY row_number").fetchall()
     for number, problem in bad:
         yield reject_problems(number, problem)
-    special = con.execute("SELECT n, code, winner FROM special ORDER BY n").fetchall()
+
+
+def _apply_groups(
+    reader: Reader, con: duckdb.DuckDBPyConnection, groups: Groups | None, between: str
+) -> Iterator[Outcome]:
+    """Put one row for several that are about the same thing. Gives those that give way, and those that nobody can place."""
+    assert groups is not None
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE special AS SELECT n AS row_number, code, winner "
+        f"FROM read_parquet({_file(groups.special)}) WHERE {between.replace('row_number', 'n', 1)}"
+    )
+    special = con.execute("SELECT row_number, code, winner FROM special ORDER BY row_number").fetchall()
+    codes = {code for _, code, _ in special}
+    if SHARED in codes:
+        which = f"SELECT row_number FROM special WHERE code = '{SHARED}'"
+        con.execute(f"UPDATE typed SET adopts = false WHERE row_number IN ({which})")
+    if codes - {SHARED}:
+        con.execute(f"DELETE FROM typed WHERE row_number IN (SELECT row_number FROM special WHERE code <> '{SHARED}')")
+    if JOINED in codes:
+        names = ", ".join(quote_name(name) for name in reader.names)
+        con.execute(f"INSERT INTO typed SELECT {names} FROM read_parquet({_file(groups.joined)}) WHERE {between}")
     for number, code, winner in special:
         if code == DUPLICATE:
             yield Outcome(number, "ok", "DUPLICATE_ROW", DUPLICATE_WORDS.format(winner=winner))

@@ -33,11 +33,25 @@ def find_groups(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyCon
 
     Cost: reads the key columns of the whole copy; memory as DuckDB is allowed, the rest goes to disk.
     """
-    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
     with _lock:
-        if not (groups.special.exists() and groups.joined.exists()):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _compare(reader, groups, con)
+        return _find(reader, folder, name, con)
+
+
+def find_groups_unless_busy(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups | None:
+    """Do as `find_groups`, but give None while another thread of this process is at it."""
+    if not _lock.acquire(blocking=False):
+        return None
+    try:
+        return _find(reader, folder, name, con)
+    finally:
+        _lock.release()
+
+
+def _find(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups:
+    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
+    if not (groups.special.exists() and groups.joined.exists()):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _compare(reader, groups, con)
     return groups
 
 
@@ -77,7 +91,8 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
         "WHERE key IN (SELECT key FROM named WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1)"
     )
     _write(con, groups.special, _special())
-    _write(con, groups.joined, _joined(reader, con))
+    some = con.execute("SELECT 1 FROM members LIMIT 1").fetchall()
+    _write(con, groups.joined, _joined(reader) if some else "SELECT 0 AS row_number WHERE false")
     for table in ("keyed", "linked", "named", "members"):
         con.execute(f"DROP TABLE {table}")
 
@@ -92,7 +107,7 @@ def _special() -> str:
     )
 
 
-def _joined(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:
+def _joined(reader: Reader) -> str:
     """Give one row for each thing that several rows are about."""
     places = reader.needed_places()
     typed = reader.typed(reader.trimmed(reader.rows("row_number IN (SELECT n FROM members)", places), places))

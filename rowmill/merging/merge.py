@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection
 from rowmill.contracts import JobInfo, MergeCounts, Outcome
 from rowmill.errors import Snooze
 from rowmill.faults import fault_point
-from rowmill.merging.batches import NEW, OLD, Prepared
+from rowmill.merging.batches import Prepared
 from rowmill.merging.statements import FOUND, STAGED, Statements
 from rowmill.models import LIVE_STATES, Job
 from rowmill.tabular.load import quote_name
@@ -73,11 +73,11 @@ def load_staged(cursor: Any, statements: Statements, prepared: Prepared) -> int:
     columns = prepared.reader.names
     names = ", ".join(columns)
     if statements.postgres:
-        with prepared.write_csv([quote_name(name) for name in columns], OLD) as file:
+        with prepared.write_csv([quote_name(name) for name in columns], old=True) as file:
             _copy(cursor, f"COPY {STAGED} ({names}) FROM STDIN (FORMAT csv)", file)
         return int(cursor.rowcount)
     marks = ", ".join(["%s"] * len(columns))
-    values = prepared.read_values(columns, OLD)
+    values = prepared.read_values(columns, old=True)
     cursor.executemany(f"INSERT INTO {STAGED} ({names}) VALUES ({marks})", values)
     return len(values)
 
@@ -88,10 +88,10 @@ def _insert_new(cursor: Any, statements: Statements, prepared: Prepared, fresh: 
     (clock,) = cursor.fetchone()
     if not statements.postgres:
         sql, columns = statements.insert_new(clock)
-        cursor.executemany(sql, prepared.read_values(columns, NEW))
+        cursor.executemany(sql, prepared.read_values(columns, old=False))
         return
     sql, values = statements.copy_new(clock)
-    with prepared.write_csv(values, NEW) as file:
+    with prepared.write_csv(values, old=False) as file:
         try:
             _copy(cursor, sql, file)
         except IntegrityError as error:

@@ -96,7 +96,7 @@ def _compare(
 ) -> None:
     """Compare a stretch of rows."""
     statements = Statements(reader.plan, upload.org_id, 0, upload.kind)
-    with prepare_batch(reader, groups, *rows, settings.SCRATCH_DIR) as prepared, transaction.atomic():
+    with prepare_batch(reader, lambda _: groups, *rows, settings.SCRATCH_DIR) as prepared, transaction.atomic():
         with connection.cursor() as cursor:
             effect.inserted += set_new_apart(cursor, statements, prepared)
             load_staged(cursor, statements, prepared)

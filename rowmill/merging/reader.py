@@ -60,14 +60,15 @@ class Reader:
 
     def trimmed(self, rows: str, places: Iterable[int]) -> str:
         """Write the query that takes blanks off the ends of the cells of rows."""
-        if not (wanted := list(places)):
-            return rows
+        wanted = list(places)
+        return self.cut(f"SELECT *, {self.edged(wanted)} AS edged FROM ({rows})", wanted)
+
+    def cut(self, rows: str, places: Iterable[int]) -> str:
+        """Write the query that takes blanks off the ends of the cells of those rows of which `edged` says so."""
         cells = ", ".join(
-            f"CASE WHEN edged THEN {trimmed(f'c{place}')} ELSE c{place} END AS c{place}" for place in wanted
+            f"CASE WHEN edged THEN {trimmed(f'c{place}')} ELSE c{place} END AS c{place}" for place in places
         )
-        return (
-            f"SELECT * EXCLUDE (edged) REPLACE ({cells}) FROM (SELECT *, {self.edged(wanted)} AS edged FROM ({rows}))"
-        )
+        return f"SELECT * EXCLUDE (edged) {f'REPLACE ({cells}) ' if cells else ''}FROM ({rows})"
 
     def needed_places(self) -> list[int]:
         """Give the positions that a merge reads."""
