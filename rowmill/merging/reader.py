@@ -14,6 +14,7 @@ from rowmill.tabular.cleaning import CLEANERS, edges, trimmed
 from rowmill.tabular.load import BLANK, quote_name, quote_text
 from rowmill.tabular.rows import name_columns
 
+_LONG = 200  # letters of SQL
 ROW = ("row_number", "line_number", "match_key", "adopts")
 _ROW_TYPES = {"row_number": "BIGINT", "line_number": "BIGINT", "adopts": "BOOLEAN"}
 
@@ -83,11 +84,26 @@ class Reader:
 
     def typed(self, rows: str, adopts: str = "true") -> str:
         """Write the query that makes typed columns of trimmed rows: ROW and the plan's columns."""
-        columns = ", ".join(f"{self._column(name)} AS {quote_name(name)}" for name in self.plan.columns)
+        together = self._together()
+        columns = ", ".join(f"{self._column(name, together)} AS {quote_name(name)}" for name in self.plan.columns)
+        lists = "".join(
+            f", list_transform([{', '.join(self.place(one.cell) for one in fields)}], "
+            f"lambda v: {CLEANERS[slug].on('v')}) AS {quote_name(slug)}"
+            for slug, fields in together.items()
+        )
         return (
             f"SELECT row_number, line_number, {self.match_key()} AS match_key, {adopts} AS adopts"
-            f"{', ' + columns if columns else ''} FROM ({rows})"
+            f"{', ' + columns if columns else ''} FROM (SELECT *{lists} FROM ({rows}))"
         )
+
+    def _together(self) -> dict[str, list[TargetField]]:
+        """Give the fields that one long expression cleans: over a list of their cells it is planned once, not for each."""
+        found: dict[str, list[TargetField]] = {}
+        for field in self.plan.target.fields:
+            cleaner = CLEANERS[field.clean]
+            if field.name in self.plan.columns and len(cleaner.sql) > _LONG:
+                found.setdefault(cleaner.made_by or cleaner.slug, []).append(field)
+        return {slug: fields for slug, fields in found.items() if len(fields) > 1}
 
     def match_key(self) -> str:
         """Give what names a row: the first of its keys that is filled."""
@@ -108,8 +124,12 @@ class Reader:
         assert field is not None
         return CLEANERS[field.clean].on(self.place(field.cell))
 
-    def _column(self, name: str) -> str:
+    def _column(self, name: str, together: Mapping[str, Sequence[TargetField]]) -> str:
         """Give the value of any column of the plan."""
+        for slug, fields in together.items():
+            for index, field in enumerate(fields, 1):
+                if field.name == name:
+                    return f"{quote_name(slug)}[{index}]::{CLEANERS[field.clean].type}"
         if name == self.plan.target.extra:
             return self._extra()
         for gathered, clean, sources in self.plan.target.gathered:

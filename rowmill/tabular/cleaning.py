@@ -23,12 +23,16 @@ _CODE = "(?:USD|EUR|GBP|CAD|AUD|CHF|INR|JPY)"
 
 @dataclass(frozen=True, slots=True)
 class Cleaner:
-    """One transformation. `sql`: `{column}` stands for the trimmed cell. `type` is DuckDB's type of what comes out."""
+    """One transformation. `sql`: `{column}` stands for the trimmed cell. `type` is DuckDB's type of what comes out.
+
+    `made_by`: it is what the cleaner of that slug makes, cast to this one's type.
+    """
 
     slug: str
     help: str
     type: str
     sql: str
+    made_by: str = ""
 
     def on(self, column: str) -> str:
         """Give the expression for a column."""
@@ -245,6 +249,7 @@ CLEANERS: dict[str, Cleaner] = {
             "A day in the usual forms: 2026-01-31, 01/31/2026 (month first), 31.01.2026, Jan 31, 2026.",
             "DATE",
             f"({_moment()})::DATE",
+            made_by="moment",
         ),
         Cleaner("moment", "A day, with or without a time; without a zone it is UTC.", "TIMESTAMP", _moment()),
         Cleaner(
