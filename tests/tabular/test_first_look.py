@@ -88,4 +88,5 @@ def test_a_wide_file_takes_no_more_memory_than_there_is(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("\n".join([",".join(names), *lines, ""]))
     with open_table(tmp_path / "in.csv", thorough=True) as reading:
         assert [(one.code, one.message) for one in reading.inspection.findings] == []
-        assert reading.look is not None and [column.width for column in reading.look.columns[98:102]] == [3, 3, 4, 4]
+        assert reading.look is not None
+        assert [column.width for column in reading.look.columns[98:102]] == [3, 3, 4, 4]
