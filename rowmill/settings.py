@@ -294,6 +294,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "BackgroundState": "rowmill.models.EffectState",  # of an undo, too
         "JobStatus": "rowmill.models.JobState",
         "PrecheckStatus": "rowmill.models.PrecheckStatus",
         "UploadStatus": "rowmill.models.UploadState",

@@ -1,4 +1,4 @@
-"""From a sound file to its import, page by page: which column is which field, what it would change, start, take back."""
+"""From a sound file to its import, page by page: which column is which field, what it would change, start."""
 
 from __future__ import annotations
 
@@ -31,13 +31,11 @@ from rowmill.merging.effects import (
     share_percent,
 )
 from rowmill.merging.target import Target
-from rowmill.merging.undo import undo_job
 from rowmill.models import EffectState, ImportEffect, Upload
 from rowmill.tabular.header import fold
 from rowmill.uploads.handouts import need_bytes
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.import_tags import EXTRA, IGNORE, label_of
-from rowmill.web.jobs import find_job
 from rowmill.web.verdicts import find_upload
 
 POLICY_WORDS = {
@@ -229,19 +227,6 @@ def _need_seen(upload: Upload, form: Mapping[str, str]) -> None:
     if is_outdated(effect) or form.get("updated") != str(effect.updated) or effect.state != EffectState.DONE:
         request_effect(upload, policy_of(upload), upload.created_by)
         raise StateError("What this import would change is another number by now. Look at it, then decide again.")
-
-
-@require_POST
-@member_view
-def undo(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Take an import back."""
-    job = find_job(request, public_id)
-    done = undo_job(request.caller, job)
-    words = f"The import is taken back: {done.removed:,} removed, {done.restored:,} as they were before"
-    messages.success(
-        request, f"{words}, {done.kept:,} kept since they were changed after it." if done.kept else f"{words}."
-    )
-    return _see(reverse("job", args=[public_id]))
 
 
 def _see(address: str) -> HttpResponseRedirect:
