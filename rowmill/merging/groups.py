@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rowmill.merging.reader import Reader
 from rowmill.tabular.load import quote_name, quote_text
 
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
+JOINED_AT_ONCE = 5_000  # rows
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -67,18 +69,24 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
     second = reader.key_of(1) if two else "''"
     letters = [letter for letter, _ in reader.plan.target.keys] + [""]
     rows = reader.trimmed(reader.rows("true", reader.key_places()), reader.key_places())
+    newest = reader.newest() if reader.plan.policy == "newest" else "NULL"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT row_number AS n, {reader.key_of(0)} AS a, {second} AS b, "
-        f"{reader.newest()} AS t FROM ({rows}) WHERE problem IS NULL"
+        f"{newest} AS t FROM ({rows}) WHERE problem IS NULL"
+    )
+    # Nearly all keys stand once, and numbers need little room: those that may stand twice are found by their hash.
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE twice AS SELECT n, a, b FROM keyed WHERE b <> '' AND hash(b) IN "
+        "(SELECT hash(b) FROM keyed WHERE b <> '' GROUP BY 1 HAVING count(*) > 1)"
     )
     # Of rows that have the second key alone: which first key has it too, and how many have it.
     con.execute(
         "CREATE OR REPLACE TEMP TABLE linked AS SELECT b, min(a) AS a, count(DISTINCT a) AS many, min(n) AS first "
-        "FROM keyed WHERE a <> '' AND b <> '' GROUP BY b HAVING count(DISTINCT a) > 1 "
-        "OR b IN (SELECT b FROM keyed WHERE a = '' AND b <> '')"
+        "FROM twice WHERE a <> '' GROUP BY b HAVING count(DISTINCT a) > 1 "
+        "OR b IN (SELECT b FROM twice WHERE a = '')"
     )
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE named AS SELECT n, t, CASE "
+        "CREATE OR REPLACE TEMP VIEW named AS SELECT n, t, CASE "
         f"WHEN keyed.a <> '' THEN '{letters[0]}:' || keyed.a WHEN many = 1 THEN '{letters[0]}:' || linked.a "
         f"WHEN many > 1 THEN NULL ELSE '{letters[1]}:' || keyed.b END AS key, "
         "many > 1 AND keyed.a = '' AS ambiguous, many > 1 AND keyed.a <> '' AS shared "
@@ -86,15 +94,19 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
     )
     order = _WINNER[reader.plan.policy]
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE members AS SELECT n, key, first_value(n) OVER "
-        f"(PARTITION BY key ORDER BY {order}) AS winner FROM named "
-        "WHERE key IN (SELECT key FROM named WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1)"
+        "CREATE OR REPLACE TEMP TABLE maybe AS SELECT * FROM named WHERE key IS NOT NULL AND hash(key) IN "
+        "(SELECT hash(key) FROM named WHERE key IS NOT NULL GROUP BY 1 HAVING count(*) > 1)"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE members AS SELECT n, key, shared, first_value(n) OVER "
+        f"(PARTITION BY key ORDER BY {order}) AS winner FROM maybe "
+        "WHERE key IN (SELECT key FROM maybe GROUP BY key HAVING count(*) > 1)"
     )
     _write(con, groups.special, _special())
-    some = con.execute("SELECT 1 FROM members LIMIT 1").fetchall()
-    _write(con, groups.joined, _joined(reader) if some else "SELECT 0 AS row_number WHERE false")
-    for table in ("keyed", "linked", "named", "members"):
+    con.execute("DROP VIEW named")
+    for table in ("keyed", "twice", "linked", "maybe"):
         con.execute(f"DROP TABLE {table}")
+    _join_members(reader, groups, con)
 
 
 def _special() -> str:
@@ -107,16 +119,43 @@ def _special() -> str:
     )
 
 
-def _joined(reader: Reader) -> str:
-    """Give one row for each thing that several rows are about."""
-    places = reader.needed_places()
-    typed = reader.typed(reader.trimmed(reader.rows("row_number IN (SELECT n FROM members)", places), places))
+def _join_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
+    """Write one row for each thing that several rows are about, a few thousand at a time: values of all take much memory."""
+    sizes = con.execute("SELECT winner, count(*) FROM members GROUP BY winner ORDER BY winner").fetchall()
+    con.execute("CREATE OR REPLACE TEMP TABLE joined AS SELECT 0 AS row_number WHERE false")
+    if sizes:
+        rows = reader.rows("true", reader.needed_places())
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE raw AS SELECT written.*, winner "
+            f"FROM ({rows}) AS written JOIN members ON n = row_number"
+        )
+    for number, (first, last) in enumerate(_stretches(sizes)):
+        begin = "INSERT INTO joined" if number else "CREATE OR REPLACE TEMP TABLE joined AS"
+        con.execute(f"{begin} {_joined(reader, first, last)}")
+    _write(con, groups.joined, "FROM joined")
+    con.execute("DROP TABLE IF EXISTS raw; DROP TABLE joined; DROP TABLE members")
+
+
+def _stretches(sizes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Part winners, in their order and each with its number of rows, such that no part has many more rows than wanted."""
+    first = rows = 0
+    for place, (winner, size) in enumerate(sizes):
+        first, rows = (winner, size) if rows == 0 else (first, rows + size)
+        if rows >= JOINED_AT_ONCE or place == len(sizes) - 1:
+            yield first, winner
+            rows = 0
+
+
+def _joined(reader: Reader, first: int, last: int) -> str:
+    """Give one row for each thing of which the standing row is first..last."""
+    typed = reader.typed(
+        reader.trimmed(f"SELECT * FROM raw WHERE winner BETWEEN {first} AND {last}", reader.needed_places())
+    )
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "
         "key AS match_key, NOT bool_or(shared) AS adopts"
-        f"{', ' + columns if columns else ''} FROM ({typed}) AS typed "
-        "JOIN members ON n = row_number JOIN (SELECT n, shared FROM named) USING (n) GROUP BY key"
+        f"{', ' + columns if columns else ''} FROM ({typed}) AS typed JOIN members ON n = row_number GROUP BY key"
     )
 
 
