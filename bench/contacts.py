@@ -6,8 +6,10 @@ The reference is `psql \copy` of clean, typed cells into a table with the same c
 export, judges it, cleans, checks, deduplicates and merges it, with its account. Two batches at a time, fsync on.
 Measured: an empty table, the same file again, one with 1 % of its rows changed, and the undo of that. Held against the
 book of the file on the way: the account, that the second run changes nothing, that the undo restores a checksum.
-`--alone` leaves all others out. `--outside` adds pandas and django-import-export (at most 10,000 rows), which pip installs
-into a temporary folder. The last line is JSON; a ratio is our seconds over theirs for as many rows, of the same run.
+pgloader gets the cells of `\copy` where it is installed (`apt-get install pgloader`) or named by `--pgloader`.
+`--alone` leaves all others out. `--outside` adds pandas (`--outside-rows`) and django-import-export (at most 10,000 rows),
+which pip installs into a temporary folder.
+The last line is JSON; a ratio is our seconds over theirs for as many rows, of the same run.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("sqlalchemy==2.0.58", "django-import-export==4.3.3")
-OUTSIDE_ROWS = 10_000
+IMPORT_EXPORT_ROWS = 10_000
+LOAD = """LOAD CSV FROM '{file}' ({fields}) INTO {url} TARGET TABLE bare_contact ({columns})
+WITH batch rows = 10000, fields terminated by ',', fields optionally enclosed by '"', fields escaped by double-quote
+SET timezone TO 'UTC';"""
 
 
 def main() -> None:
@@ -45,6 +51,8 @@ def main() -> None:
     parser.add_argument("--book", type=Path, default=None, help="its book")
     parser.add_argument("--alone", action="store_true", help="measure only ours and \\copy")
     parser.add_argument("--outside", action="store_true", help="add what pip has to install first")
+    parser.add_argument("--outside-rows", type=int, default=10_000, help="most rows for pandas (10000)")
+    parser.add_argument("--pgloader", default=shutil.which("pgloader"), help="the program, where it is not on the path")
     parser.add_argument("--modules", type=Path, default=None, help="where that is installed already")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
@@ -201,15 +209,48 @@ class Bench:
     # ---------------------------------------------------------------------------------------- the others
 
     def copy_typed(self) -> None:
-        """Copy the same rows, clean and typed, by psql into a table with the same columns, defaults and indexes."""
-        plain = self.folder / "typed.csv"
-        self.psql(f"\\copy rowmill_contact TO '{plain}' (FORMAT csv)")
+        """Load the same rows, clean and typed, into a table with the same columns, defaults and indexes."""
+        from rowmill.models import Contact
+
+        plain, columns = self.folder / "typed.csv", ", ".join(field.column for field in Contact._meta.concrete_fields)
+        self.psql(f"\\copy rowmill_contact ({columns}) TO '{plain}' (FORMAT csv)")
+        load = f"\\copy bare_contact ({columns}) FROM '{plain}' (FORMAT csv)"
+        self.into_bare("psql_copy", lambda: self.psql(load))
+        if not self.options.alone and self.options.pgloader:
+            self.into_bare("pgloader", lambda: self.pgloader(plain))
+        elif not self.options.alone:
+            print("pgloader is left out: it is not installed (apt-get install pgloader)", flush=True)
+        plain.unlink()
+
+    def into_bare(self, name: str, load: Callable[[], None]) -> None:
+        """Time what fills an empty table of the same kind."""
         self.psql("CREATE TABLE bare_contact (LIKE rowmill_contact INCLUDING ALL)")
         begun = time.perf_counter()
-        self.psql(f"\\copy bare_contact FROM '{plain}' (FORMAT csv)")
-        self.seconds["psql_copy"] = time.perf_counter() - begun
+        load()
+        self.seconds[name] = time.perf_counter() - begun
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT (SELECT count(*) FROM bare_contact), (SELECT count(*) FROM rowmill_contact)")
+            loaded, there = cursor.fetchone()
+        assert loaded == there, (name, loaded, there)
         self.psql("DROP TABLE bare_contact")
-        plain.unlink()
+
+    def pgloader(self, plain: Path) -> None:
+        """Load a CSV by pgloader. It knows no quoted blank, so each column that may be NULL takes blanks for that."""
+        from rowmill.models import Contact
+
+        columns = [(field.column, field.null) for field in Contact._meta.concrete_fields]
+        told = LOAD.format(
+            file=plain,
+            fields=", ".join(f"{name} [null if blanks]" if null else name for name, null in columns),
+            url=os.environ["DATABASE_URL"].replace("postgres://", "postgresql://", 1),
+            columns=", ".join(name for name, _ in columns),
+        )
+        script = self.folder / "contacts.load"
+        script.write_text(told)
+        logs = ["--root-dir", str(self.folder / "pgloader"), "--on-error-stop", "--quiet"]
+        subprocess.run([self.options.pgloader, *logs, str(script)], check=True)
 
     def psql(self, command: str) -> None:
         """Run one command of psql."""
@@ -243,13 +284,14 @@ class Bench:
             subprocess.run([sys.executable, "-m", "pip", "install", *quietly, *packages], check=True)
         path = os.pathsep.join([str(ROOT), str(modules)])
         for name in ("pandas_to_sql", "import_export"):
-            command = [sys.executable, str(Path(__file__).with_name("contacts_outside.py")), name, str(OUTSIDE_ROWS)]
+            most = IMPORT_EXPORT_ROWS if name == "import_export" else min(self.options.outside_rows, self.options.rows)
+            command = [sys.executable, str(Path(__file__).with_name("contacts_outside.py")), name, str(most)]
             done = subprocess.run(
                 command, env={**os.environ, "PYTHONPATH": path}, check=True, stdout=subprocess.PIPE, text=True
             )
             told = json.loads(done.stdout.splitlines()[-1])
             self.seconds[name] = told["seconds"] * self.options.rows / told["rows"]
-        self.figures["outside_rows"] = OUTSIDE_ROWS
+            self.figures[f"{name}_rows"] = told["rows"]
 
     def report(self) -> None:
         """Print it."""
