@@ -6,19 +6,21 @@ import hashlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from rowmill.tabular import load
-from rowmill.tabular.bad_rows import BadRows
+from rowmill.tabular.bad_rows import BadRows, kept_bytes
 from rowmill.tabular.first_look import FirstLook
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.notes import Notes
 
 _BLOCK = 1 << 20
+_MOST_KEPT = 64_000_000  # bytes, of what rows meet
 
 
 class Digest:
@@ -53,7 +55,7 @@ class Loader:
 
     What goes wrong in the thread, but for DuckDB's own errors, is raised by `join`.
     `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none. `look`: the first look
-    at the cells, which it takes where it gathers no such values.
+    at the cells, which it takes where it gathers no such values. `rows_about`: how many rows there may be.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Loader:
         bad: Sequence[Bad],
         ids_of: int | None = None,
         look: FirstLook | None = None,
+        rows_about: int = 0,
     ) -> None:
+        self.rows_about = rows_about
         self.con, self.bad, self.ids_of, self.look = con, bad, ids_of, look
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
@@ -78,6 +82,11 @@ class Loader:
     def by_parts(self) -> bool:
         """Tell whether parts of the rows can be checked by themselves."""
         return not any(one.over_all for one in self.bad)
+
+    @property
+    def _may_take(self) -> bool:
+        """Tell whether bad rows can be listed by what was kept of all rows."""
+        return bool(self.bad) and self.look is None and self.by_parts
 
     @property
     def gathered(self) -> int | None:
@@ -186,8 +195,12 @@ class Loader:
     def _count(self, source: str) -> tuple[int, int, list[int]]:
         """Count the rows of a source, then list the bad ones: of a file that is read whole, mostly none are.
 
-        Its IDs are gathered too; the verdict does not hang on whether there is memory for those.
+        Its IDs are gathered too; the verdict does not hang on whether there is memory for those. Where what its rows meet can
+        be held until all are read, both are done in one reading.
         """
+        if self.ids_of is None and self._may_take and kept_bytes(self.bad) * self.rows_about <= _MOST_KEPT:
+            with suppress(load.OutOfMemory):
+                return self.listed.take(self._list, source, self.count)[:3]
         found = self._count_with_ids(source)
         if found is None:
             found = load.count_rows(self.con, source, self.bad, looks=self._ask(source))
@@ -201,6 +214,8 @@ class Loader:
         if self.ids_of is not None:
             return self._count(source)
         try:
+            if self._may_take:
+                return self.listed.take(self._list, source, self.count)[:3]
             count, rejected, counts, looked = self.listed.count(self._list, source, self._ask(source), self.count)
         except load.OutOfMemory:
             return self._count(source)

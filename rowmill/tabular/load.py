@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -19,6 +20,7 @@ _NO_NULL = "\x02\x15rowmill\x15\x02"
 BLANK = "CASE WHEN {column} >= '!' AND {column} < '\u00a0' THEN false ELSE trim({column}, E' \\t\\r\\n\u00a0') = '' END"
 
 DISTINCT_IDS, _MORE_IDS = "distinct_ids", "more_ids"
+TEXTS = "texts"
 
 
 def quote_text(text: str) -> str:
@@ -194,27 +196,31 @@ def write_copy(
     source: str,
     target: Path,
     columns: int,
-    bad: Sequence[Bad],
-    lines: int | npt.NDArray[np.int64],
+    shifts: int | npt.NDArray[np.int32],
+    problems: npt.NDArray[np.uint32] | None,
     group_rows: int,
 ) -> None:
     """Write the columnar copy: row_number, line_number, c1..cN as written, problems.
 
-    `group_rows`: so many rows are held in memory at a time. `lines`: what to add to a row's number to get its line; the
-    line of every row where that is not one number.
+    `group_rows`: so many rows are held in memory at a time. `shifts`: what to add to a row's number to get its line; for
+    every row where that is not one number. `problems`: the code of each row's problems in the table TEXTS, 0 for none.
     """
-    problems = ", ".join(f"CASE WHEN {b.met_by('row_number')} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
-    problem = f"nullif(concat_ws(';', {problems}), '')" if problems else "NULL"
     cells = ", ".join(f"c{i}" for i in range(1, columns + 1))
-    numbered = f"(SELECT row_number() OVER () AS row_number, * FROM {source})"
-    if isinstance(lines, int):
-        line = f"row_number + {lines}"
+    rows, line, problem = number_rows(source), "n", "NULL"
+    # What is known of each row lies beside it in the same order: looking it up by the row's number costs far more.
+    beside: dict[str, npt.NDArray[Any]] = {}
+    if isinstance(shifts, int):
+        line = f"n + {shifts}"
     else:
-        # A list that is looked up by number: an ASOF join over a million steps did not end within ten minutes.
-        con.register("lines", {"row": np.arange(1, len(lines) + 1), "line": lines})
-        line = "(SELECT list(line ORDER BY row) FROM lines)[row_number]"
+        beside["shift"], line = shifts, "n + shift"
+    if problems is not None:
+        beside["code"] = problems
+        problem = f"(SELECT list(text ORDER BY code) FROM {TEXTS})[code]"
+    if beside:
+        con.register("beside", beside)
+        rows = f"({rows} POSITIONAL JOIN beside)"
     con.execute(
-        f"COPY (SELECT row_number, ({line})::BIGINT AS line_number, {cells}, ({problem})::VARCHAR AS problems FROM {numbered}"
+        f"COPY (SELECT n AS row_number, ({line})::BIGINT AS line_number, {cells}, ({problem})::VARCHAR AS problems FROM {rows}"
         f") TO {quote_text(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows})"
     )
 
