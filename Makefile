@@ -90,7 +90,7 @@ check: $(DEV_STAMP)  ## Lint, format, types, layers, migrations: all that CI doe
 format: $(DEV_STAMP)  ## Format and mend what can be mended
 	@.venv/bin/ruff check -q --fix . ; .venv/bin/ruff format -q .
 
-bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-precheck (MB=), bench-checks (ROWS=), bench-ids (ROWS=), bench-engine (ROWS=), bench-fan-out, bench-flat, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate, bench-upload (MB=), bench-tus (MB=), bench-contacts (ROWS=)
+bench-%: $(DEV_STAMP)  ## A benchmark: bench-fast-path (MB=), bench-precheck (MB=), bench-checks (ROWS=), bench-ids (ROWS=), bench-engine (ROWS=), bench-fan-out, bench-flat, bench-claim, bench-limits, bench-workers, bench-start, bench-simulate, bench-upload (MB=), bench-tus (MB=), bench-contacts (ROWS=), bench-drop (MB=)
 	@.venv/bin/python bench/$(subst -,_,$*).py $(if $(ROWS),--rows $(ROWS)) $(if $(MB),--mb $(MB)) $(if $(RUNS),--runs $(RUNS))
 
 fuzz: $(DEV_STAMP)  ## Fuzz the reading of tables for SECONDS=60, led by coverage (installs Atheris into .venv the first time)
