@@ -15,6 +15,8 @@ from rowmill.tabular.load import Bad
 
 MOST_AT_ONCE = 250_000
 _BITS = 32
+# What DuckDB makes a join of, or a window.
+_JOINED = re.compile(r"\b(?:SELECT|FROM|OVER)\b|\bIN\s*\((?:[^,()]*,){3}", re.I)
 _CELL = re.compile(r"\bc\d+\b")
 
 
@@ -84,10 +86,10 @@ class BadRows:
         self.con.execute("DROP TABLE counted")
         return found[0], found[1], counted, looked
 
-    def take(self, number: int, source: str, before: int) -> tuple[int, int, list[int], list[int]]:
+    def take(self, number: int, source: str, before: int) -> tuple[int, int, list[int]] | None:
         """Count and list as `count` does, on all cores, without looks: what each row meets is kept until all are read.
 
-        Cost: memory for all rows of the source, `kept_bytes` each.
+        None where it is not sure that the rows came in their order. Cost: memory for all rows of the source, `kept_bytes` each.
         """
         bad = self._tables[number]
         dates = [i for i, one in enumerate(bad) if _cell(one)]
@@ -106,6 +108,8 @@ class BadRows:
         self.con.execute(
             f"CREATE OR REPLACE TEMP TABLE met AS SELECT {', '.join(kept)} FROM (SELECT {worked_out}, * FROM {source})"
         )
+        if not load.kept_order(self.con):
+            return None
         words = ", ".join(f"m{at // _BITS}" for at in range(0, len(bad), _BITS))
         flags = [_is_met(i) for i in range(len(bad))]
         rejecting = " OR ".join(flag for flag, one in zip(flags, bad, strict=True) if one.rejects) or "false"
@@ -121,7 +125,7 @@ class BadRows:
             rows = load.number_rows("met")
             self.con.execute(f"INSERT INTO {_name(number)} SELECT n + {before}{columns} FROM {rows} WHERE {some}")
         self.con.execute("DROP TABLE met")
-        return found[0], found[1], list(found[2:]), []
+        return found[0], found[1], list(found[2:])
 
     def problems(self, labels: Collection[str], rows: int) -> npt.NDArray[np.uint32] | None:
         """Give the code of each row's problems in the table load.TEXTS, 0 for none; None where no row was looked at for any.
@@ -183,6 +187,11 @@ class BadRows:
             sql = "SELECT min(n), max(n), count_if(rejected)"
         sql += f" FROM ({' UNION ALL '.join(parts)}) GROUP BY (n - 1) // {rows} ORDER BY 1"
         return self.con.execute(sql).fetchall()
+
+
+def may_take(bad: Sequence[Bad]) -> bool:
+    """Tell whether `BadRows.take` is worth trying for these conditions: none looks beyond its row, or into a long list."""
+    return bool(bad) and not any(one.over_all or _JOINED.search(one.condition) for one in bad)
 
 
 def kept_bytes(bad: Sequence[Bad]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from rowmill.tabular import load
-from rowmill.tabular.bad_rows import BadRows, kept_bytes
+from rowmill.tabular.bad_rows import BadRows, kept_bytes, may_take
 from rowmill.tabular.first_look import FirstLook
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
@@ -66,7 +66,7 @@ class Loader:
         look: FirstLook | None = None,
         rows_about: int = 0,
     ) -> None:
-        self.rows_about = rows_about
+        self.rows_about, self._may_take = rows_about, may_take(bad)
         self.con, self.bad, self.ids_of, self.look = con, bad, ids_of, look
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
@@ -82,11 +82,6 @@ class Loader:
     def by_parts(self) -> bool:
         """Tell whether parts of the rows can be checked by themselves."""
         return not any(one.over_all for one in self.bad)
-
-    @property
-    def _may_take(self) -> bool:
-        """Tell whether bad rows can be listed by what was kept of all rows."""
-        return bool(self.bad) and self.look is None and self.by_parts
 
     @property
     def gathered(self) -> int | None:
@@ -198,9 +193,12 @@ class Loader:
         Its IDs are gathered too; the verdict does not hang on whether there is memory for those. Where what its rows meet can
         be held until all are read, both are done in one reading.
         """
-        if self.ids_of is None and self._may_take and kept_bytes(self.bad) * self.rows_about <= _MOST_KEPT:
-            with suppress(load.OutOfMemory):
-                return self.listed.take(self._list, source, self.count)[:3]
+        if (
+            self.ids_of is None
+            and kept_bytes(self.bad) * self.rows_about <= _MOST_KEPT
+            and (told := self._take(source))
+        ):
+            return told
         found = self._count_with_ids(source)
         if found is None:
             found = load.count_rows(self.con, source, self.bad, looks=self._ask(source))
@@ -213,14 +211,23 @@ class Loader:
         """Count the rows of a part and list the bad ones in one reading: where some rows are broken, others have bad cells."""
         if self.ids_of is not None:
             return self._count(source)
+        if told := self._take(source):
+            return told
         try:
-            if self._may_take:
-                return self.listed.take(self._list, source, self.count)[:3]
             count, rejected, counts, looked = self.listed.count(self._list, source, self._ask(source), self.count)
         except load.OutOfMemory:
             return self._count(source)
         self._look_at(looked)
         return count, rejected, counts
+
+    def _take(self, source: str) -> tuple[int, int, list[int]] | None:
+        """Count the rows of a source and list the bad ones by what is kept of each; None where that cannot be."""
+        if self.look is None and self._may_take:
+            with suppress(load.OutOfMemory):
+                told = self.listed.take(self._list, source, self.count)
+                self._may_take = told is not None
+                return told
+        return None
 
     def _count_with_ids(self, source: str) -> tuple[int, int, list[int], list[int]] | None:
         """Count the rows of a source and gather its IDs; None where that is not asked for, or needs too much memory."""
