@@ -98,6 +98,14 @@ def print_problem(problem: dict[str, Any], sentence: str) -> None:
         CONSOLE.print(f"  {finding['message']} {finding.get('mend', '')}")
 
 
+def print_waiting(words: str, address: str) -> None:
+    """Print why a file that is there is not imported, and the ways on."""
+    CONSOLE.print(f"[bold yellow]Waiting for your go-ahead:[/] {words}", soft_wrap=True)
+    CONSOLE.print("The file is there and sound; nothing is imported, nothing is changed.", soft_wrap=True)
+    CONSOLE.print(f"Look at it and start it: {address}", soft_wrap=True)
+    CONSOLE.print("Or send it again with --go-ahead: that imports it, however much it changes.", soft_wrap=True)
+
+
 def print_stop(words: str) -> None:
     """Print what an upload that stopped has left behind, and how it goes on."""
     if words:

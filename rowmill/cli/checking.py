@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rowmill.cli.files import FileArgument, SheetOption, whole
-from rowmill.cli.rules import find_rules
+from rowmill.cli.rules import find_missing_key, find_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +63,9 @@ def check(
     with whole(file) as path:
         inspection = inspect_file(path, rules)
         account = compare_ids(path, ids, id_column, sheet=sheet) if ids and inspection.verdict == "sound" else None
-        if account is not None and account.unknown:
-            inspection = _add(inspection, account.finding())
+        keyless = find_missing_key(kind, inspection.mapping) if inspection.verdict == "sound" else None
+        for finding in (keyless, account.finding() if account is not None and account.unknown else None):
+            inspection = _add(inspection, finding) if finding is not None else inspection
         if not as_json:
             _print_report(file, path, inspection, hint=mend is None)
             if account is not None:
@@ -75,7 +76,7 @@ def check(
         print(json.dumps(told | ({"mended": mended} if mended else {})))
     elif mended:
         _print_mended(mended)
-    verdict = mended["verdict"] if mended and not (account and account.unknown) else inspection.verdict
+    verdict = mended["verdict"] if mended and not keyless and not (account and account.unknown) else inspection.verdict
     raise typer.Exit(0 if verdict == "sound" else 1)
 
 

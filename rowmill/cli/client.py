@@ -26,6 +26,7 @@ FINAL = {"COMPLETED", "FAILED", "CANCELLED"}
 UPLOAD_PATHS = {"claim_status": "/api/v1/claims/bulk/upload/"}
 TOKEN_PATH = "/api/v1/auth/token/"  # noqa: S105
 STOPPED_BY_PERSON = 130
+WAITS_FOR_PERSON = 3
 MAY_GO_ON = {401, 429, 500, 502, 503, 504, 507}  # what is no fault of the file: what is there of it can be used
 
 
@@ -178,6 +179,7 @@ class Wanted:
     out: Path
     options: dict[str, str]
     wait: bool = False
+    go_ahead: bool = False
     resumable: bool = False
     parallel: int = 4
     abandon: bool = False
@@ -188,7 +190,7 @@ class Wanted:
 def upload(
     file: Annotated[Path, typer.Argument(help="The file to send; - is standard input.", dir_okay=False, readable=True)],
     url: Annotated[str, typer.Option(help="Address of the Rowmill.", envvar="ROWMILL_URL")] = "http://127.0.0.1:8000",
-    kind: Annotated[str, typer.Option(help="What a row means.")] = "claim_status",
+    kind: Annotated[str, typer.Option(help="What a row means, such as contact_import.")] = "claim_status",
     sheet: Annotated[str, typer.Option(help="The sheet of a workbook; else the first one with data.")] = "",
     token: Annotated[str, typer.Option(help="API access token.", envvar="ROWMILL_TOKEN")] = "",
     email: Annotated[str, typer.Option(help="Sign in instead of a token.", envvar="ROWMILL_EMAIL")] = "",
@@ -196,6 +198,12 @@ def upload(
     wait: Annotated[bool, typer.Option(help="Wait until the job has ended and save its results.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to save the results.")] = None,
     confirm_duplicate: Annotated[bool, typer.Option(help="Run it even if the same file came within a day.")] = False,
+    duplicates: Annotated[
+        str, typer.Option(help="Of contacts that are there already: update, blanks, newest or skip.")
+    ] = "",
+    go_ahead: Annotated[
+        bool, typer.Option("--go-ahead", help="Of contacts: import, however much of what is there it changes.")
+    ] = False,
     resumable: Annotated[
         bool, typer.Option("--resumable", help="Send in chunks, whatever the size. Files above 8 MiB are anyway.")
     ] = False,
@@ -208,10 +216,11 @@ def upload(
 
     A large file goes up in chunks. After a break, or Ctrl-C, run the same command again: it goes on where it stopped.
 
-    Exit: 0 done, 1 the file was refused or the job failed, 2 wrong usage or no connection, 130 stopped by Ctrl-C.
+    Exit: 0 done, 1 the file was refused or the job failed, 2 wrong usage or no connection, 3 the file is there and waits
+    for a person's go-ahead, 130 stopped by Ctrl-C.
     """
-    if kind not in UPLOAD_PATHS:
-        raise typer.BadParameter(f"--kind takes {', '.join(UPLOAD_PATHS)}.")
+    if kind in UPLOAD_PATHS and (go_ahead or duplicates):
+        raise typer.BadParameter("--go-ahead and --duplicates are for files that are merged with what is there.")
     if not token and not email:
         raise typer.BadParameter("Give --token, or --email to sign in.")
     from_stdin = str(file) == "-"
@@ -222,11 +231,14 @@ def upload(
     if not token and not password:
         password = typer.prompt("Password", hide_input=True)
     options = {"confirm_duplicate": "true"} if confirm_duplicate else {}
-    options |= {"sheet": sheet} if sheet else {}
+    options |= {name: text for name, text in (("sheet", sheet), ("duplicates", duplicates)) if text}
+    options |= {"goAhead": "true"} if go_ahead else {}
     person = Person("", email, password) if not token else Person(token)
     with _readable(file) as path:
         target = out or (Path("stdin-results.csv") if from_stdin else file.with_name(f"{file.stem}-results.csv"))
-        wanted = Wanted(path, url, kind, person, target, options, wait, resumable, parallel, abandon, from_stdin)
+        wanted = Wanted(
+            path, url, kind, person, target, options, wait, go_ahead, resumable, parallel, abandon, from_stdin
+        )
         code = _run(wanted)
     raise typer.Exit(code)
 
@@ -247,13 +259,17 @@ def _readable(file: Path) -> Iterator[Path]:
 
 def _run(wanted: Wanted) -> int:
     """Do what was asked for. Gives the exit code; whatever stops it is told in words."""
-    from rowmill.cli.bars import print_problem, print_stop
+    from rowmill.cli.awaiting import WaitsForPerson
+    from rowmill.cli.bars import print_problem, print_stop, print_waiting
 
     try:
         return asyncio.run(_upload(wanted))
+    except WaitsForPerson as waits:
+        print_waiting(str(waits), wanted.url.rstrip("/") + waits.page)
+        return WAITS_FOR_PERSON
     except Refused as refused:
         print_problem(refused.problem, str(refused))
-        code = 1
+        code = 2 if refused.problem.get("code") == "bad_option" else 1
         if refused.status not in MAY_GO_ON:
             return code
     except KeyboardInterrupt:
@@ -286,18 +302,21 @@ async def _upload(wanted: Wanted) -> int:
         with job_bar(job["total_rows"]) as shown:
             last = await follow(client, job["id"], shown)
         await client.save(f"/api/v1/claims/csv-jobs/{job['id']}/results/", wanted.out)
-    counts = " · ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in last["outcomes"].items() if count)
+    told = dict(last.get("merged") or last["outcomes"])
+    told.pop("duplicates", None)  # they are among the unchanged
+    counts = " · ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in told.items() if count)
     typer.echo(f"{last['status']}: {counts}. Results in {wanted.out}")
     return 0 if last["status"] == "COMPLETED" else 1
 
 
 async def _send(client: Client, wanted: Wanted) -> dict[str, Any] | None:
     """Send the file through the door that fits it. Gives the job; None where there is none to follow."""
+    from rowmill.cli.awaiting import await_job
     from rowmill.cli.bars import upload_bar
-    from rowmill.cli.sending import RESUMABLE_BYTES, Sender, await_job
+    from rowmill.cli.sending import RESUMABLE_BYTES, Sender
 
     size = wanted.file.stat().st_size
-    if not (wanted.resumable or wanted.abandon or size > RESUMABLE_BYTES):
+    if wanted.kind in UPLOAD_PATHS and not (wanted.resumable or wanted.abandon or size > RESUMABLE_BYTES):
         with upload_bar(size) as bar:
             return await client.send_file(UPLOAD_PATHS[wanted.kind], wanted.file, wanted.options, bar.advance)
     with upload_bar(size) as bar:
@@ -307,4 +326,4 @@ async def _send(client: Client, wanted: Wanted) -> dict[str, Any] | None:
             return None
         wanted.sender = sender
         upload_id = await sender.send()
-    return await await_job(client, upload_id)
+        return await await_job(client, upload_id, go_ahead=wanted.go_ahead, say=bar.say)

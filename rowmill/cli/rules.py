@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rowmill.contracts import Rules
+    from collections.abc import Mapping
+
+    from rowmill.contracts import Finding, Rules
 
 
 def find_rules(kind: str | None, schema: Path | None) -> Rules:
@@ -35,6 +37,27 @@ def find_rules(kind: str | None, schema: Path | None) -> Rules:
     except (ValueError, RecursionError):
         raise typer.BadParameter(f"{str(schema)!r} is not JSON in UTF-8.") from None
     return read_schema(descriptor)
+
+
+def find_missing_key(kind: str | None, mapping: Mapping[str, int]) -> Finding | None:
+    """Give the finding that no row of a file can be told by the kind's keys, None where one of them is a column of it.
+
+    Such a file can be sent all the same: which column is the key can be said before the import.
+    """
+    from rowmill.contracts import Finding
+    from rowmill.registry import get_kind
+    from rowmill.tabular.wording import WORDING
+
+    found = get_kind(kind) if kind is not None else None
+    if found is None or not found.merges:
+        return None
+    names = [name for _, name in found.target.keys]  # type: ignore[attr-defined]
+    if any(name in mapping for name in names):
+        return None
+    labels = [column.label or column.name for column in found.columns if column.name in names]
+    wording = WORDING["key-column-missing"]
+    message = wording.message.format(place="the file", keys=" or the ".join(labels))
+    return Finding("key-column-missing", wording.severity, message, mend=wording.mend.format(names=" or ".join(names)))
 
 
 def kinds(

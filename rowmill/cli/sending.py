@@ -7,7 +7,7 @@ import hashlib
 import io
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ CHUNK_BYTES = 0  # as the server likes it
 STALL_SECONDS = 120.0  # a line on which nothing moves for so long is given up and the chunk sent anew
 PATIENCE_SECONDS = 900.0  # so long nothing may get through before the command gives up
 LONGEST_WAIT_SECONDS = 30.0
-VERDICT_SECONDS = 0.5
 _EDGE_BYTES = 1024 * 1024
 _LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -308,34 +307,3 @@ def _need_same(sha256: str, answer: dict[str, Any]) -> None:
     if theirs and theirs != sha256:
         words = "What the server put together is not the file that was read here. Send it again."
         raise Refused(0, {"detail": words, "code": "hash_mismatch"})
-
-
-async def await_job(client: Client, upload_id: str) -> dict[str, Any]:
-    """Wait for the verdict on an upload and for its job. Raises: Refused, with the findings where it is not sound."""
-    patience = Patience(lambda _words: None)
-
-    async def ask(path: str) -> Any:
-        return await patience.keep_on(partial(client.call, "GET", path))
-
-    while True:
-        found = await ask(f"/api/upload/progress/?uploadId={upload_id}")
-        if found["jobId"]:
-            job: dict[str, Any] = await ask(f"/api/v1/claims/csv-jobs/{found['jobId']}/")
-            return job
-        if found["importStatus"] == "DUPLICATE":
-            raise Refused(409, {"detail": "The same bytes were taken in before.", "code": "duplicate_file"})
-        if found["importStatus"] in {"GO_AHEAD", "REVIEW"}:
-            words = (
-                "The file is here and sound, but it would change much of what is there: give the go-ahead on its page."
-            )
-            raise Refused(409, {"detail": words, "code": "go_ahead_needed"})
-        if found["importStatus"] == "REJECTED" or found["status"] in {"cancelled", "expired"}:
-            listed = await ask(f"/api/v1/uploads/{upload_id}/findings/")
-            raise Refused(0, _problem(listed["results"]))
-        await asyncio.sleep(VERDICT_SECONDS)
-
-
-def _problem(findings: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Lay out a verdict as the door of whole files does."""
-    words = "The file is not sound." if findings else "The file was dropped before it was checked."
-    return {"detail": words, "code": "unsound_file", "findings": list(findings)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +15,7 @@ from rowmill.models import Contact
 
 EXACT_ROWS = 10_000  # counted one by one up to here
 COUNT_MILLISECONDS = 400
+CLEARLY_MANY = 5  # times as many by the estimate, and nobody counts
 _SORT_MEMORY = "32MB"
 
 
@@ -30,14 +33,14 @@ def count_contacts(found: QuerySet[Contact], *, guessed: bool) -> Total:
     `guessed`: its estimate would be a mere guess (beginnings of words are not in its statistics); SQLite has none.
     """
     postgres = connection.vendor == "postgresql"
+    if postgres and not guessed and (estimate := _estimate(found)) > CLEARLY_MANY * EXACT_ROWS:
+        return Total(estimate, "about")
     with transaction.atomic():
         try:
-            with transaction.atomic():
-                number = _count_few(found, postgres)
+            with transaction.atomic(), limit_time(COUNT_MILLISECONDS):
+                number = _count_few(found)
         except OperationalError:
             number = None
-        if postgres:
-            _set("statement_timeout", "0")
     if number is not None and number <= EXACT_ROWS:
         return Total(number, "exact")
     if guessed or not postgres:
@@ -45,12 +48,24 @@ def count_contacts(found: QuerySet[Contact], *, guessed: bool) -> Total:
     return Total(max(_estimate(found), EXACT_ROWS + 1), "about")
 
 
-def _count_few(found: QuerySet[Contact], postgres: bool) -> int:
+def _count_few(found: QuerySet[Contact]) -> int:
     """Count up to one more than is counted one by one. Raises: OperationalError when the time is up."""
-    if postgres:
-        _set("statement_timeout", str(COUNT_MILLISECONDS))
-        allow_memory()
+    allow_memory()
     return found.order_by().values("id")[: EXACT_ROWS + 1].count()
+
+
+@contextmanager
+def limit_time(milliseconds: int) -> Iterator[None]:
+    """Let each statement take so long at most, on Postgres: it raises OperationalError then. Inside a transaction."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        before = cursor.fetchone()[0]
+    _set("statement_timeout", str(milliseconds))
+    yield
+    _set("statement_timeout", before)  # where it was raised, the transaction's end sets it back
 
 
 def allow_memory() -> None:

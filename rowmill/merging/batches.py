@@ -1,17 +1,16 @@
-"""The first half of a merge: one batch made ready, its values typed and written where the database takes them from."""
+"""The first half of a merge: one batch made ready, its values typed, to be written as the database takes them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 import duckdb
-from django.db import connection
 
 from rowmill.contracts import Outcome, Problem
 from rowmill.errors import NotFound
@@ -24,38 +23,96 @@ from rowmill.tabular.load import quote_name, quote_text
 MEMORY = "192MB"
 DUPLICATE_WORDS = "Row {winner:,} of this file is about the same one; it stands for both."
 AMBIGUOUS_WORDS = "Rows of this file with different IDs have this key, so nobody can tell which one is meant."
+# Which rows of a batch.
+OLD, NEW = "row_number IN (SELECT n FROM old)", "row_number NOT IN (SELECT n FROM old)"
 _local = threading.local()
+_lock = threading.Lock()
+_opened: list[duckdb.DuckDBPyConnection] = []
 # What DuckDB hands to Python; SQLite is given texts, as Django would write them.
 _PLAIN = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A batch ready to be merged. Its rows are in `file` as CSV for COPY, or in `values`; `rows` of them.
+    """A batch ready to be merged: `rows` of it are the table `typed` of this thread's DuckDB, with the reader's columns.
 
-    `names` are their columns. `outcomes` are the rows that are not merged, `duplicates` of these gave way to others.
+    `outcomes` are the rows that are not merged, `duplicates` of these gave way to others.
     """
 
-    plan: Plan
-    names: tuple[str, ...]
-    rows: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
-    duplicates: int = 0
-    file: IO[bytes] | None = None
-    values: list[tuple[Any, ...]] = field(default_factory=list)
+    reader: Reader
+    con: duckdb.DuckDBPyConnection
+    scratch: Path
+    rows: int
+    outcomes: list[Outcome]
+
+    @property
+    def plan(self) -> Plan:
+        """Give the plan by which it is merged."""
+        return self.reader.plan
+
+    @property
+    def duplicates(self) -> int:
+        """Count the rows that gave way to others."""
+        return sum(one.code == "DUPLICATE_ROW" for one in self.outcomes)
+
+    def tell_keys(self) -> str:
+        """Give what may be in the table already, as JSON: a list of {n: row_number, a: first that names it, b: second key}.
+
+        There is no second key where nobody asks for it: in a row with the first one that adopts nothing.
+        """
+        keys, second = self.plan.target.keys, "NULL"
+        if len(keys) > 1 and keys[1][1] in self.plan.columns:
+            wanted = f"adopts OR starts_with(match_key, '{keys[1][0]}:')"
+            second = f"CASE WHEN {wanted} THEN {quote_name(keys[1][1])} END"
+        told = f"to_json(list({{'n': row_number, 'a': match_key, 'b': {second}}}))::VARCHAR"
+        return str(self.con.execute(f"SELECT coalesce({told}, '[]') FROM typed").fetchall()[0][0])
+
+    def set_apart(self, numbers: Sequence[int]) -> int:
+        """Note which rows are OLD, by row number; all others are NEW. Gives how many are new."""
+        self.con.execute("DROP TABLE IF EXISTS old")
+        self.con.execute("CREATE TEMP TABLE old AS SELECT unnest(?::BIGINT[]) AS n", [list(numbers)])
+        return self.rows - len(numbers)
+
+    def read_values(self, columns: Sequence[str], where: str) -> list[tuple[Any, ...]]:
+        """Give columns of rows as SQLite stores them."""
+        told = ", ".join(_as_text(quote_name(name), self.reader.type_of(name)) for name in columns)
+        return self.con.execute(f"SELECT {told} FROM typed WHERE {where} ORDER BY row_number").fetchall()
+
+    @contextmanager
+    def write_csv(self, values: Iterable[str], where: str) -> Iterator[IO[bytes]]:
+        """Write SQL values of rows as CSV, as COPY takes it. The file goes with the `with`."""
+        self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        query = f"SELECT {', '.join(values)} FROM typed WHERE {where} ORDER BY row_number"
+        with TemporaryFile(prefix="merge-", dir=self.scratch) as file:  # no name: a kill leaves nothing
+            self.con.execute(
+                f"COPY ({query}) TO '/dev/fd/{file.fileno()}' (FORMAT csv, HEADER false, USE_TMP_FILE false)"
+            )
+            file.seek(0)
+            yield file
 
 
 def connect_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """Give this thread's DuckDB. It reads our own copies only, but no more memory than it is allowed."""
+    """Give this thread's DuckDB: a cursor of the one of this process, which all share the memory of.
+
+    It reads our own copies only, but no more memory than it is allowed.
+    """
     con: duckdb.DuckDBPyConnection | None = getattr(_local, "con", None)
     if con is None:
-        con = duckdb.connect(config={"threads": 1})
-        con.execute(f"SET memory_limit='{MEMORY}'")
-        con.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
-        con.execute(f"SET temp_directory={quote_text(str(scratch / 'duck'))}")
-        con.execute("SET TimeZone='UTC'; SET preserve_insertion_order=false")
-        _local.con = con
+        con = _local.con = _open_duck(scratch).cursor()
     return con
+
+
+def _open_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """Give the DuckDB of this process."""
+    with _lock:
+        if not _opened:
+            con = duckdb.connect(config={"threads": 1})  # besides that of each caller there is none
+            con.execute(f"SET GLOBAL memory_limit='{MEMORY}'")
+            con.execute("SET GLOBAL autoinstall_known_extensions=false; SET GLOBAL autoload_known_extensions=false")
+            con.execute(f"SET GLOBAL temp_directory={quote_text(str(scratch / 'duck'))}")
+            con.execute("SET GLOBAL TimeZone='UTC'; SET GLOBAL preserve_insertion_order=false")
+            _opened.append(con)
+        return _opened[0]
 
 
 @contextmanager
@@ -66,28 +123,21 @@ def prepare_batch(reader: Reader, groups: Groups, first: int, last: int, scratch
     """
     con = connect_duck(scratch)
     between = f"BETWEEN {int(first)} AND {int(last)}"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE special AS SELECT n, code, winner FROM read_parquet({_file(groups.special)}) "
-        f"WHERE n {between}"
-    )
-    rows = reader.rows(f"row_number {between}", reader.needed_places() if reader.source.checked else None)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {rows}")
-    outcomes = list(_outcomes(con))
-    duplicates = sum(one.code == "DUPLICATE_ROW" for one in outcomes)
-    prepared = Prepared(reader.plan, reader.names, outcomes=outcomes, duplicates=duplicates)
-    query = _query(con, reader, groups, between)
-    if connection.vendor != "postgresql":
-        prepared.values = con.execute(f"SELECT {_for_python(reader)} FROM ({query})").fetchall()
-        prepared.rows = len(prepared.values)
-        con.execute("DROP TABLE batch; DROP TABLE special")
-        yield prepared
-        return
-    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with TemporaryFile(prefix="merge-", dir=scratch) as file:  # it has no name, so nothing is left of it by a kill
-        told = f"COPY ({query}) TO '/dev/fd/{file.fileno()}' (FORMAT csv, HEADER false, USE_TMP_FILE false)"
-        prepared.file, prepared.rows = file, con.execute(told).fetchall()[0][0]
-        con.execute("DROP TABLE batch; DROP TABLE special")
-        yield prepared
+    try:
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE special AS SELECT n, code, winner FROM read_parquet({_file(groups.special)}) "
+            f"WHERE n {between}"
+        )
+        rows = reader.rows(f"row_number {between}", reader.needed_places() if reader.source.checked else None)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {rows}")
+        outcomes = list(_outcomes(con))
+        query = _query(con, reader, groups, between)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE typed AS SELECT *, false AS old FROM ({query})")
+        count = con.execute("DROP TABLE batch; DROP TABLE special; SELECT count(*) FROM typed").fetchall()[0][0]
+        yield Prepared(reader, con, scratch, count, outcomes)
+    finally:
+        for name in ("special", "batch", "typed", "old"):
+            con.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def _query(con: duckdb.DuckDBPyConnection, reader: Reader, groups: Groups, between: str) -> str:
@@ -109,7 +159,7 @@ def _query(con: duckdb.DuckDBPyConnection, reader: Reader, groups: Groups, betwe
     if special:
         names = ", ".join(quote_name(name) for name in reader.names)
         typed += f" UNION ALL SELECT {names} FROM read_parquet({_file(groups.joined)}) WHERE row_number {between}"
-    return f"{typed} ORDER BY row_number"
+    return typed
 
 
 def _outcomes(con: duckdb.DuckDBPyConnection) -> Iterator[Outcome]:
@@ -138,11 +188,6 @@ def reject_problems(number: int, problems: str) -> Outcome:
             title = problem.check
         told.append(f"{problem.column}: {title}" if problem.column else title)
     return Outcome(number, "rejected", "INVALID_INPUT", "; ".join(dict.fromkeys(told)))
-
-
-def _for_python(reader: Reader) -> str:
-    """Write the columns of a batch as SQLite stores them."""
-    return ", ".join(_as_text(quote_name(name), reader.type_of(name)) for name in reader.names)
 
 
 def _as_text(column: str, kind: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import IO, Any
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from rowmill.contracts import JobInfo, MergeCounts, Outcome
 from rowmill.errors import Snooze
 from rowmill.faults import fault_point
-from rowmill.merging.batches import Prepared
+from rowmill.merging.batches import NEW, OLD, Prepared
 from rowmill.merging.statements import FOUND, STAGED, Statements
 from rowmill.models import LIVE_STATES, Job
+from rowmill.tabular.load import quote_name
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 _GATE = 0x526F78  # the advisory locks of merges into an org's tables, apart from anybody else's
 BUSY = "Another import of this org writes the same rows."
 UNCLEAR_WORDS = "Several rows that are there already have this key, so nobody can tell which one is meant."
@@ -27,38 +28,84 @@ def merge_batch(job: JobInfo, prepared: Prepared) -> MergeCounts:
     job_id = Job.objects.values_list("pk", flat=True).get(public_id=job.id)
     statements = Statements(prepared.plan, job.org_id, job_id, job.kind)
     with connection.cursor() as cursor:
-        load_staged(cursor, statements, prepared)
-        fault_point("staged")
         _lock(cursor, statements)
-        outcomes = settle_keys(cursor, statements)
-        inserted = updated = 0
-        for which in passes(cursor):
-            one = _merge_pass(cursor, statements, which)
-            inserted, updated = inserted + one[0], updated + one[1]
-        for sql in statements.unstage():
-            cursor.execute(sql)
-    staged = prepared.rows - len(outcomes)
+        fresh = set_new_apart(cursor, statements, prepared)
+        told = _merge_old(cursor, statements, prepared) if fresh < prepared.rows else MergeCounts()
+        fault_point("staged")
+        if fresh:
+            _insert_new(cursor, statements, prepared, fresh)
+        fault_point("merged")
     return MergeCounts(
-        inserted=inserted,
-        updated=updated,
-        unchanged=staged - inserted - updated + prepared.duplicates,
+        inserted=fresh + told.inserted,
+        updated=told.updated,
+        unchanged=told.unchanged + prepared.duplicates,
         duplicates=prepared.duplicates,
-        outcomes=(*prepared.outcomes, *outcomes),
+        outcomes=(*prepared.outcomes, *told.outcomes),
     )
 
 
-def load_staged(cursor: Any, statements: Statements, prepared: Prepared) -> None:
-    """Put a batch's rows into a temporary table."""
-    for sql in (*statements.stage(), *statements.plan_for_probes()):
+def _merge_old(cursor: Any, statements: Statements, prepared: Prepared) -> MergeCounts:
+    """Merge the rows of a batch that are not new."""
+    staged = load_staged(cursor, statements, prepared)
+    outcomes = settle_keys(cursor, statements)
+    inserted = updated = 0
+    for which in passes(cursor):
+        one = _merge_pass(cursor, statements, which)
+        inserted, updated = inserted + one[0], updated + one[1]
+    for sql in statements.unstage():
         cursor.execute(sql)
-    names = ", ".join(prepared.names)
-    if prepared.file is None:
-        marks = ", ".join(["%s"] * len(prepared.names))
-        cursor.executemany(f"INSERT INTO {STAGED} ({names}) VALUES ({marks})", prepared.values)
+    unchanged = staged - len(outcomes) - inserted - updated
+    return MergeCounts(inserted=inserted, updated=updated, unchanged=unchanged, outcomes=tuple(outcomes))
+
+
+def set_new_apart(cursor: Any, statements: Statements, prepared: Prepared) -> int:
+    """Find out which rows of a batch are about nothing that is in the table by any of its keys. Gives how many."""
+    for sql in statements.plan_for_probes():
+        cursor.execute(sql)
+    cursor.execute(statements.find_old(), [prepared.tell_keys()])
+    return prepared.set_apart([row[0] for row in cursor.fetchall()])
+
+
+def load_staged(cursor: Any, statements: Statements, prepared: Prepared) -> int:
+    """Put those rows of a batch into a temporary table that are not new. Gives how many."""
+    for sql in statements.stage():
+        cursor.execute(sql)
+    columns = prepared.reader.names
+    names = ", ".join(columns)
+    if statements.postgres:
+        with prepared.write_csv([quote_name(name) for name in columns], OLD) as file:
+            _copy(cursor, f"COPY {STAGED} ({names}) FROM STDIN (FORMAT csv)", file)
+        return int(cursor.rowcount)
+    marks = ", ".join(["%s"] * len(columns))
+    values = prepared.read_values(columns, OLD)
+    cursor.executemany(f"INSERT INTO {STAGED} ({names}) VALUES ({marks})", values)
+    return len(values)
+
+
+def _insert_new(cursor: Any, statements: Statements, prepared: Prepared, fresh: int) -> None:
+    """Put the new rows of a batch straight into the table. Raises: Snooze where somebody was quicker with one of them."""
+    cursor.execute(f"SELECT CAST({statements.now} AS text)")
+    (clock,) = cursor.fetchone()
+    if not statements.postgres:
+        sql, columns = statements.insert_new(clock)
+        cursor.executemany(sql, prepared.read_values(columns, NEW))
         return
-    prepared.file.seek(0)
-    with connection.wrap_database_errors, cursor.copy(f"COPY {STAGED} ({names}) FROM STDIN (FORMAT csv)") as copy:
-        while block := prepared.file.read(_BLOCK):
+    sql, values = statements.copy_new(clock)
+    with prepared.write_csv(values, NEW) as file:
+        try:
+            _copy(cursor, sql, file)
+        except IntegrityError as error:
+            if statements.names_key(error.__cause__.diag.constraint_name):  # type: ignore[union-attr]
+                raise Snooze(0.0, BUSY) from None
+            raise
+    if cursor.rowcount != fresh:
+        raise RuntimeError("not every new row of a batch came into the table")
+
+
+def _copy(cursor: Any, sql: str, file: IO[bytes]) -> None:
+    """Send a file to COPY."""
+    with connection.wrap_database_errors, cursor.copy(sql) as copy:
+        while block := file.read(_BLOCK):
             copy.write(block)
 
 
@@ -105,7 +152,6 @@ def _merge_pass(cursor: Any, statements: Statements, which: str) -> tuple[int, i
         inserted = cursor.rowcount
     if inserted != missing or updated != differing:
         raise Snooze(0.0, BUSY)
-    fault_point("merged")
     return inserted, updated
 
 

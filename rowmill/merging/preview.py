@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from rowmill.contracts import Outcome, TableSource
 from rowmill.merging.batches import Prepared, connect_duck, prepare_batch
 from rowmill.merging.groups import Groups, drop_groups, find_groups
-from rowmill.merging.merge import load_staged, passes, settle_keys
+from rowmill.merging.merge import load_staged, passes, set_new_apart, settle_keys
 from rowmill.merging.reader import Reader, make_reader
 from rowmill.merging.statements import FOUND, STAGED, Statements
 from rowmill.models import Upload
@@ -98,6 +98,7 @@ def _compare(
     statements = Statements(reader.plan, upload.org_id, 0, upload.kind)
     with prepare_batch(reader, groups, *rows, settings.SCRATCH_DIR) as prepared, transaction.atomic():
         with connection.cursor() as cursor:
+            effect.inserted += set_new_apart(cursor, statements, prepared)
             load_staged(cursor, statements, prepared)
             outcomes = settle_keys(cursor, statements)
             _count(effect, prepared, outcomes)

@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.models import JSONField, TextField
 
 from rowmill.merging.target import Plan
+from rowmill.tabular.load import quote_name
 
 STAGED, FOUND = "rowmill_staged", "rowmill_found"
 
@@ -59,10 +60,73 @@ class Statements:
         """Make Postgres look keys up in the index: it knows nothing of the size of what was just staged."""
         if not self.postgres:
             return []
-        return [f"SET LOCAL {name} = off" for name in ("enable_hashjoin", "enable_mergejoin", "enable_material", "jit")]
+        # A table that grows while it is read in order would be read again and again, longer each time.
+        ways = ("enable_hashjoin", "enable_mergejoin", "enable_material", "enable_seqscan", "jit")
+        return [f"SET LOCAL {name} = off" for name in ways]
 
     def _type(self, name: str) -> str:
         return str(self.plan.target.model_field(name).db_type(connection))
+
+    # ---------------------------------------------------------------------------------------- new rows
+
+    def find_old(self) -> str:
+        """Give the rows, of keys as JSON, of which either key is in the table. All others can go straight in."""
+        n, a, b = "k.n", "k.a", "k.b"
+        told = "json_to_recordset(%s) AS k(n bigint, a text, b text)"
+        if not self.postgres:
+            n, a, b = (f"json_extract(k.value, '$.{name}')" for name in "nab")
+            told = "json_each(%s) AS k"
+        # Each a probe of an index, whatever the planner thinks of the table's size.
+        there = [f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND c.match_key = {a} LIMIT 1)"]
+        if len(self.plan.target.keys) > 1:
+            other = f"c.{self.plan.target.keys[1][1]}"
+            there.append(
+                f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND {other} = {b} "
+                f"AND {other} <> '' LIMIT 1)"
+            )
+        return f"SELECT {n} FROM {told} WHERE {' OR '.join(f'{one} IS NOT NULL' for one in there)}"
+
+    def new_constants(self, clock: str) -> dict[str, str]:
+        """Give the columns that are the same in all new rows of a batch, as SQL; `clock` is the time."""
+        values = {"org_id": str(self.org_id), "revision": "1", "created_job_id": str(self.job_id)}
+        return values | {"import_job_id": str(self.job_id), "created_at": f"'{clock}'", "updated_at": f"'{clock}'"}
+
+    def new_values(self) -> dict[str, str]:
+        """Give the other columns of a new row, as the columns of a batch that they are made of, "" for what it has none of."""
+        values = {"match_key": "match_key", "import_row": "row_number", "import_line": "line_number"}
+        for field in self.plan.target.model._meta.concrete_fields:
+            name = str(field.column)
+            if not field.primary_key and name not in self.new_constants("") and name not in values:
+                values[name] = name if name in self.plan.columns else ""
+        return values
+
+    def copy_new(self, clock: str) -> tuple[str, list[str]]:
+        """Write the COPY of new rows, and what each of its columns is, as SQL over a batch."""
+        values = dict(self.new_constants(clock))
+        for name, source in self.new_values().items():
+            blank = self.blank(name)
+            value = quote_name(source) if source else "NULL"
+            # A text without anything in it needs no sign of its own: that is what FORCE_NOT_NULL is for.
+            values[name] = value if blank in ("NULL", "''") else f"COALESCE({value}, {blank})"
+        texts = ", ".join(name for name in self.new_values() if self.blank(name) == "''")
+        forced = f", FORCE_NOT_NULL ({texts})" if texts else ""
+        return f"COPY {self.table} ({', '.join(values)}) FROM STDIN (FORMAT csv{forced})", list(values.values())
+
+    def insert_new(self, clock: str) -> tuple[str, list[str]]:
+        """Write the INSERT of one new row, and which columns of a batch it takes."""
+        values = dict(self.new_constants(clock))
+        for name, source in self.new_values().items():
+            blank = self.blank(name)
+            values[name] = f"COALESCE(%s, {blank})" if source and blank != "NULL" else "%s" if source else blank
+        taken = [source for source in self.new_values().values() if source]
+        return f"INSERT INTO {self.table} ({', '.join(values)}) VALUES ({', '.join(values.values())})", taken
+
+    def names_key(self, constraint: str | None) -> bool:
+        """Tell whether a constraint of Postgres is the one that the first key of an org stands once."""
+        return any(
+            one.name == constraint and set(getattr(one, "fields", ())) == {"org", "match_key"}
+            for one in self.plan.target.model._meta.constraints
+        )
 
     # ---------------------------------------------------------------------------------------- which row is meant
 
@@ -230,9 +294,13 @@ class Statements:
         return f"c.{name} IS NULL" if blank == "NULL" else f"c.{name} = {blank}"
 
     def _blank(self, name: str) -> str:
+        """Give what a column holds where there is nothing, in its type."""
+        cast = self.postgres and isinstance(self.plan.target.model_field(name), JSONField)
+        return self.blank(name) + "::jsonb" * cast
+
+    def blank(self, name: str) -> str:
         """Give what a column holds where there is nothing."""
         field = self.plan.target.model_field(name)
         if isinstance(field, JSONField):
-            empty = "'{}'" if field.default is dict else "'[]'"
-            return f"{empty}::jsonb" if self.postgres else empty
+            return "'{}'" if field.default is dict else "'[]'"
         return "''" if isinstance(field, TextField) else "NULL"

@@ -16,6 +16,8 @@ _NUMBER = "(?:\\d{1,3}(?:,\\d{3})+|\\d+)(?:\\.\\d+)?"
 _SCALE = "(?:[kK]|[mM]{1,2}|[mM][nN]|[bB]|[bB][nN]|[tT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)"
 _TO = "\\s*(?:-|\u2013|\u2014|to)\\s*"
 _SIGN = "(?:US|CA|AU)?[$\u20ac\u00a3\u00a5]"
+# Of an amount no more than 15 digits stand before the point: SQLite keeps a double, and Django reads no longer one back.
+_COUNTED, _AMOUNT = "BIGINT", "DECIMAL(17, 2)"
 _CODE = "(?:USD|EUR|GBP|CAD|AUD|CHF|INR|JPY)"
 
 
@@ -68,13 +70,32 @@ _SUM = f"(?:{_SIGN}|{_CODE})?\\s*({_NUMBER})\\s*({_SCALE}?)\\s*{_CODE}?"
 _MONEY = f"^(-?){_SUM}(?:{_TO}{_SUM}|\\s*\\+)?$"
 
 
+def _whole(number: str, scale: str) -> str:
+    """Give the condition for a number of things: 1.5M, 50.0, but neither 1.5 nor 1.200, which is a thousand elsewhere."""
+    return f"({scale} <> '' OR regexp_full_match({number}, '[\\d,]*(?:\\.0{{1,2}})?'))"
+
+
+def _is_below(one: str, other: str) -> str:
+    """Give the condition for the smaller of two numbers, without their scales."""
+    return (
+        f"try_cast(replace({one}, ',', '') AS DECIMAL(22, 4)) < try_cast(replace({other}, ',', '') AS DECIMAL(22, 4))"
+    )
+
+
 def _least(pattern: str, plain: str, kind: str) -> str:
-    """Give the number of a cell, of a range its lower end."""
-    value = f"CASE WHEN p.sign = '-' THEN -1 ELSE 1 END * {_scaled('p.a', 'p.a_scale')}"
+    """Give the number of a cell, of a range its lower end; 1-10M begins at a million, 500-1K does not at 500,000."""
+    shared = (
+        f"CASE WHEN p.a_scale = '' AND p.b_scale <> '' AND {_is_below('p.a', 'p.b')} THEN p.b_scale ELSE p.a_scale END"
+    )
+    number = _scaled("p.a", "p.a_scale") if kind == _COUNTED else _once(shared, "s", _scaled("p.a", "s"))
+    value = f"CASE WHEN p.sign = '-' THEN -1 ELSE 1 END * {number}"
+    fits = "p.a <> ''"
+    if kind == _COUNTED:
+        fits += f" AND {_whole('p.a', 'p.a_scale')} AND {_whole('p.b', 'p.b_scale')}"
     read = _once(
         f"regexp_extract({{column}}, '{pattern}', {_PARTS})",
         "p",
-        f"CASE WHEN p.a <> '' THEN try_cast({value} AS {kind}) END",
+        f"CASE WHEN {fits} THEN try_cast({value} AS {kind}) END",
     )
     return (
         f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{plain}') "
@@ -94,7 +115,7 @@ def _most(pattern: str, kind: str) -> str:
 
 
 # Where a point in time is meant, what stands behind the day; T or a blank before it, a zone behind it.
-_CLOCK = "(\\d{1,2}:\\d{2}(?::\\d{2})?)(?:\\.\\d+)?(?: ?([AaPp][Mm]))?(?: ?(Z|UTC|GMT|[-+]\\d{2}:?\\d{2}))?"
+_CLOCK = "(\\d{1,2}:\\d{2}(?::\\d{2})?)(?:\\.\\d+)?(?: ?([AaPp][Mm]))?(?: ?(Z|UTC|GMT|[-+](?:0\\d|1[0-5]):?[0-5]\\d))?"
 _WITH_CLOCK = f"^(.*?)[T ,]+{_CLOCK}$"
 _CLOCK_PARTS = "['day', 'clock', 'half', 'zone']"
 _FORMS = (
@@ -137,9 +158,12 @@ def _moment() -> str:
         "ELSE INTERVAL 0 SECOND END"
     )
     parts = f"CASE WHEN contains({{column}}, ':') THEN regexp_extract({{column}}, '{_WITH_CLOCK}', {_CLOCK_PARTS}) END"
+    # No program reads a year back that is before 1 or after 9999, be it for the zone only.
+    kept = "CASE WHEN m BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59' THEN m END"
+    read = _once(_once(parts, "p", f"{day} + {since}"), "m", kept)
     return (
         f"CASE WHEN {{column}} = '' THEN NULL WHEN regexp_full_match({{column}}, '{_ISO_MOMENT}') "
-        f"THEN try_cast(rtrim({{column}}, 'Z') AS TIMESTAMP) ELSE {_once(parts, 'p', f'{day} + {since}')} END"
+        f"THEN try_cast(rtrim({{column}}, 'Z') AS TIMESTAMP) ELSE {read} END"
     )
 
 
@@ -181,20 +205,20 @@ CLEANERS: dict[str, Cleaner] = {
             "count",
             "A whole number as people write it: 1,200, 1.2M, 11-50 (the lower end), 10,001+.",
             "BIGINT",
-            _least(_COUNT, "\\d{1,15}", "BIGINT"),
+            _least(_COUNT, "\\d{1,15}", _COUNTED),
         ),
-        Cleaner("count-most", "The upper end of a range of numbers.", "BIGINT", _most(_COUNT, "BIGINT")),
+        Cleaner("count-most", "The upper end of a range of numbers.", "BIGINT", _most(_COUNT, _COUNTED)),
         Cleaner(
             "money",
             "An amount as people write it: $3,400, 1.2M, EUR and the like; of a range the lower end.",
-            "DECIMAL(20, 2)",
-            _least(_MONEY, "-?\\d{1,15}(?:\\.\\d{1,2})?", "DECIMAL(20, 2)"),
+            _AMOUNT,
+            _least(_MONEY, "-?\\d{1,15}(?:\\.\\d{1,2})?", _AMOUNT),
         ),
         Cleaner(
             "money-most",
             "The upper end of a range of amounts.",
-            "DECIMAL(20, 2)",
-            _most(_MONEY, "DECIMAL(20, 2)"),
+            _AMOUNT,
+            _most(_MONEY, _AMOUNT),
         ),
         Cleaner(
             "integer",

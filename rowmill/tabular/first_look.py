@@ -11,6 +11,7 @@ from rowmill.tabular.column_names import fixed_width, is_date, is_phone, words_o
 
 CELL_CHARACTERS = 32_767
 _SAMPLE_ROWS = 2_000
+_AT_ONCE = 40
 _STRETCH = 16_000  # two of them are shorter than the shortest cell that may have been cut
 _BLOCK = 128 * _STRETCH
 
@@ -108,23 +109,29 @@ class FirstLook:
         return 0 < self._parts == self._added and (self._parts == 1 or self._sampled == _SAMPLE_ROWS)
 
     def _learn(self, con: Any, source: str) -> None:
-        """Look at the first rows: what each column is made of, and the commonest length of its numbers."""
+        """Look at the first rows: what each column is made of, and the commonest length of its numbers.
+
+        A few columns at a time: DuckDB takes megabytes for each commonest value, whatever the number of rows.
+        """
+        for start in range(0, len(self.columns), _AT_ONCE):
+            self._learn_of(con, source, self.columns[start : start + _AT_ONCE])
+        self._looks = [look for column in self.columns for look in _looks(column)]
+        self._counts = [0] * len(self._looks)
+
+    def _learn_of(self, con: Any, source: str, columns: Sequence[Column]) -> None:
+        """Look at the first rows of some columns."""
         asked = ("{c} <> ''", DIGITS, DATE, DECIMAL, "contains(trim({c}), ' ')")
         shown = ", ".join(
             ", ".join(f"count_if({one.format(c=c.cell)})" for one in asked)
             + f", mode(strlen({c.cell})) FILTER (WHERE {c.cell} <> '' AND {DIGITS.format(c=c.cell)})"
-            for c in self.columns
+            for c in columns
         )
         found = con.execute(f"SELECT count(*), {shown} FROM (SELECT * FROM {source} LIMIT {_SAMPLE_ROWS})").fetchone()
-        self._sampled = found[0]
-        for column in self.columns:
-            at = (column.place - 1) * 6 + 1
-            column.filled, column.digits, column.dates, column.decimals, column.spaced = (
-                n or 0 for n in found[at : at + 5]
+        self._sampled, numbers = found[0], iter(found[1:])
+        for column in columns:
+            column.filled, column.digits, column.dates, column.decimals, column.spaced, column.width = (
+                next(numbers) or 0 for _ in range(6)
             )
-            column.width = found[at + 5] or 0
-        self._looks = [look for column in self.columns for look in _looks(column)]
-        self._counts = [0] * len(self._looks)
 
 
 def may_hold(text: Path, line_end: int) -> bool:

@@ -34,6 +34,11 @@ WORDING: dict[str, Wording] = {
         "File contains {unknown} not in patient file.",
         "See what most likely became of each: one mend often brings most of them back.",
     ),
+    "key-column-missing": _error(
+        "No column of {place} is the {keys}. Rows are told by one of them, so every row would be rejected.",
+        "Call the column that holds it {names} and check again; or send the file as it is and say on its page "
+        "“Columns” which one it is.",
+    ),
     # packed files
     "archive-damaged": _error("{place} is damaged: it cannot be unpacked.", "Save or pack it again, and send that."),
     "archive-entries": _error(

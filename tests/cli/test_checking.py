@@ -132,3 +132,20 @@ def test_mending_with_a_kind(tmp_path: Path) -> None:
     assert told["mended"]["applied"] == {"date-form:date_of_birth": 60}
     assert told["rejected_rows"] == 60
     assert "rejected" not in told["mended"]["summary"]
+
+
+def test_a_file_without_the_column_that_tells_rows_is_not_sound(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("First Name,Last Name,Mail of them\nAnn,Oak,ann@example.org\n", encoding="utf-8")
+    found = run("check", path, "--kind", "contact_import", "--json")
+    assert found.returncode == 1
+    told = json.loads(found.stdout)
+    first = told["findings"][0]
+    assert (told["verdict"], first["code"], first["severity"]) == ("unsound", "key-column-missing", "error")
+    assert "E-mail or the Contact ID" in first["message"]
+    assert "contact_id or email" in first["mend"]
+    assert told["causes"][0]["code"] == "key-column-missing"
+    path.write_text("First Name,Last Name,E-Mail\nAnn,Oak,ann@example.org\n", encoding="utf-8")
+    assert run("check", path, "--kind", "contact_import").returncode == 0
+    path.write_text("First Name,Last Name,Mail of them\nAnn,Oak,ann@example.org\n", encoding="utf-8")
+    assert run("check", path).returncode == 0

@@ -135,6 +135,38 @@ def test_nobody_there_is_two(folder: Path, book: Path):
     assert "no connection" in nobody.stderr
 
 
-@pytest.mark.parametrize("more", [[], ["--token", "x", "--kind", "cats"]], ids=["no sign-in", "no such kind"])
+def test_contacts_that_change_much_wait_for_a_go_ahead(folder: Path, url: str):
+    signed_in = ["--email", EMAIL, "--password", PASSWORD, "--kind", "contact_import"]
+    file = folder / "contacts.csv"
+
+    def send(title: str, *more: str) -> tuple[subprocess.CompletedProcess[str], str]:
+        rows = "".join(f"p{n}@example.org,Ann,{title}\n" for n in range(10))
+        file.write_text(f"Email,First Name,Title\n{rows}", encoding="utf-8")
+        done = upload(file, url, *signed_in, *more)
+        return done, " ".join(done.stderr.split())
+
+    first, _ = send("Nurse", "--wait")
+    assert (first.returncode, "10 inserted" in first.stdout) == (0, True), first.stderr
+    waits, words = send("Doctor")
+    assert waits.returncode == 3
+    assert "would change 10 that are there already: 100.0 %" in words
+    assert f"{url}/uploads/" in words
+    assert "--go-ahead" in words
+    assert not waits.stdout
+    skipped, _ = send("Doctor", "--duplicates", "skip", "--wait", "--confirm-duplicate")
+    assert (skipped.returncode, "10 unchanged" in skipped.stdout) == (0, True), skipped.stderr
+    told, _ = send("Surgeon", "--go-ahead", "--wait")
+    assert (told.returncode, "10 updated" in told.stdout) == (0, True), told.stderr
+
+
+def test_a_kind_that_the_server_does_not_know_is_two(folder: Path, url: str, book: Path):
+    refused = upload(
+        folder / "claims.csv", url, "--email", EMAIL, "--password", PASSWORD, "--kind", "cats", "--duplicates", "skip"
+    )
+    assert refused.returncode == 2
+    assert "contact_import" in refused.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--token", "x", "--go-ahead"]], ids=["no sign-in", "go-ahead for claims"])
 def test_wrong_usage_is_two(folder: Path, book: Path, more: list[str]):
     assert upload(folder / "claims.csv", "http://127.0.0.1:9", *more).returncode == 2

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from rowmill.contacts.browse import Ask, _sort, find_contacts
+from rowmill.contacts import browse, counting
+from rowmill.contacts.browse import Ask, _sort, find_contacts, list_contacts
+from rowmill.contacts.words import Condition
 from rowmill.orgs import find_caller
 from tests.contacts.made import make_contacts
 from tests.early import ON_POSTGRES
@@ -44,3 +46,30 @@ def test_an_order_walks_along_an_index(alice, sort: str, index: str):
     plan = _sort(find_contacts(alice, Ask()), Ask(sort=sort), None, few=False)[:51].explain()
     assert index in plan
     assert "Sort" not in plan
+
+
+def test_a_walk_that_goes_on_for_long_is_given_up_for_a_sort(alice, monkeypatch):
+    ask = Ask(search="first", sort="company")
+    whole = list_contacts(alice, ask, size=200)
+    tried: list[bool] = []
+    monkeypatch.setattr(counting, "EXACT_ROWS", 20)
+    monkeypatch.setattr(browse, "WALK_MILLISECONDS", 1)
+    monkeypatch.setattr(browse, "_sort", _slowly(tried))
+    page = list_contacts(alice, ask, size=200)
+    assert tried == [False, True]
+    assert [row.pk for row in page.rows] == [row.pk for row in whole.rows]
+    assert page.total.word == "more"
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone()[0] != "1ms"
+
+
+def _slowly(tried: list[bool]):
+    """Give the walk such that it takes longer than any limit."""
+
+    def sort(found, *args, few):
+        tried.append(few)
+        walked = found if few else found.filter(Condition("pg_sleep(0.01) IS NOT NULL"))
+        return _sort(walked, *args, few=few)
+
+    return sort

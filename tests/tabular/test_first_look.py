@@ -80,3 +80,13 @@ def test_only_a_text_with_a_long_line_may_hold_a_cut_cell(tmp_path: Path) -> Non
     for before in (0, 7_000, 400_000):
         path.write_bytes(b"short\n" * (before // 6) + b"x" * first_look.CELL_CHARACTERS + b"\n" + b"short\n" * 50)
         assert may_hold(path, 10)
+
+
+def test_a_wide_file_takes_no_more_memory_than_there_is(tmp_path: Path) -> None:
+    names = [f"column {n} of many" for n in range(150)]
+    lines = [",".join(f"{n}{row}" for n in range(150)) for row in range(3)]
+    (tmp_path / "in.csv").write_text("\n".join([",".join(names), *lines, ""]))
+    with open_table(tmp_path / "in.csv", thorough=True) as reading:
+        assert [(one.code, one.message) for one in reading.inspection.findings] == []
+        assert reading.look is not None
+        assert [column.width for column in reading.look.columns[98:102]] == [3, 3, 4, 4]
