@@ -23,6 +23,7 @@ BLANK = "CASE WHEN {column} >= '!' AND {column} < '\u00a0' THEN false ELSE trim(
 # DuckDB's own longest row; it would hold 16 of them in each of several buffers, which takes 100 MB more and is no faster.
 _USUAL_ROW_BYTES = 2_000_000
 
+TELL_STEPS = "PRAGMA enable_profiling='no_output'"  # what `kept_order` asks for
 _ORDERED = ["RESULT_COLLECTOR", "BATCH_CREATE_TABLE_AS"]
 
 DISTINCT_IDS, _MORE_IDS = "distinct_ids", "more_ids"
@@ -81,7 +82,7 @@ def connect(allowed: Sequence[Path], temp: Path, memory_bytes: int, threads: int
         con.execute(f"SET threads={threads}")
     con.execute(f"SET memory_limit='{memory_bytes // 1_000_000}MB'")
     con.execute(f"SET temp_directory={quote_text(str(temp))}")
-    con.execute("PRAGMA enable_profiling='no_output'")  # what `kept_order` asks
+    con.execute(TELL_STEPS)
     con.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
     paths = ", ".join(quote_text(str(p)) for p in allowed)
     con.execute(f"SET allowed_paths=[{paths}]; SET allowed_directories=[{quote_text(str(temp))}]")
@@ -191,7 +192,7 @@ def kept_order(con: duckdb.DuckDBPyConnection) -> bool:
     """
     told = json.loads(con.get_profiling_information(format="json"))
     steps: list[str] = []
-    below = told["operator"]
+    below = told.get("operator", [])
     while len(below) == 1:
         steps.append(below[0]["type"])
         below = below[0].get("children", [])

@@ -68,7 +68,7 @@ def test_all_cores_say_what_one_says(tmp_path: Path, times: int) -> None:
     (tmp_path / "in.csv").write_text("id,born\n" + text)
     table = load.csv_source([tmp_path / "in.csv"], Shape(ord(","), ord('"'), b"\n", 2), longest_row_bytes=50_000)
     with duckdb.connect() as con:
-        con.execute("SET threads=4; PRAGMA enable_profiling='no_output'")
+        con.execute(f"SET threads=4; {load.TELL_STEPS}")
         listed = BadRows(con)
         in_two, at_once = listed.begin(conditions), listed.begin(conditions)
         counted = load.count_rows(con, table, conditions)
@@ -86,7 +86,7 @@ def test_rows_that_went_through_a_join_are_not_numbered(source: str) -> None:
     assert may_take(BAD)
     assert not may_take([*BAD, words])
     with duckdb.connect() as con:
-        con.execute("PRAGMA enable_profiling='no_output'")
+        con.execute(load.TELL_STEPS)
         listed = BadRows(con)
         assert listed.take(listed.begin([words]), source, 0) is None
         assert listed.take(listed.begin(BAD), source, 0) == load.count_rows(con, source, BAD)[:3]
@@ -94,7 +94,7 @@ def test_rows_that_went_through_a_join_are_not_numbered(source: str) -> None:
 
 def test_problems_are_told_of_each_row(source: str) -> None:
     with duckdb.connect() as con:
-        con.execute("PRAGMA enable_profiling='no_output'")
+        con.execute(load.TELL_STEPS)
         listed = BadRows(con)
         listed.take(listed.begin(BAD), source, 0)
         codes = listed.problems([one.label for one in BAD if one.rejects], 1_001)
