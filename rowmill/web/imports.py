@@ -30,6 +30,7 @@ from rowmill.merging.effects import (
     request_effect,
     share_percent,
 )
+from rowmill.merging.target import Target
 from rowmill.models import EffectState, ImportEffect, Upload
 from rowmill.tabular.header import fold
 from rowmill.uploads.handouts import need_bytes
@@ -40,7 +41,7 @@ from rowmill.web.verdicts import find_upload
 POLICY_WORDS = {
     "update": ("Update", "Filled cells of the file replace what is there; blank ones change nothing."),
     "blanks": ("Fill in blanks", "Only what is blank there is filled in; nothing is replaced."),
-    "newest": ("Newest wins", "Whichever of the two is newer stands, by the date of the last contact."),
+    "newest": ("Newest wins", "Whichever of the two is newer stands, by the field “{newest_by}”."),
     "skip": ("Leave alone", "What is there stays as it is; only new rows come in."),
 }
 
@@ -162,7 +163,7 @@ def effect_context(request: MemberRequest, upload: Upload, kind: Kind) -> dict[s
         "upload": upload,
         "kind": kind,
         "policy": policy,
-        "policies": POLICY_WORDS,
+        "policies": _policy_words(kind),
         "effect": effect,
         "done": done,
         "under_way": effect is not None and effect.state in UNDER_WAY,
@@ -175,6 +176,17 @@ def effect_context(request: MemberRequest, upload: Upload, kind: Kind) -> dict[s
         "examples": read_effect_examples(effect) if done and effect is not None else [],
         "missing": missing_keys(kind, upload.mapping),
         "standing": find_standing(upload),
+    }
+
+
+def _policy_words(kind: Kind) -> dict[str, tuple[str, str]]:
+    """Give the policies that there are for a kind, in words."""
+    target: Target = kind.target  # type: ignore[attr-defined]
+    field = label_of(kind, target.newest_by) if target.newest_by else ""
+    return {
+        slug: (name, words.format(newest_by=field))
+        for slug, (name, words) in POLICY_WORDS.items()
+        if slug in target.policies
     }
 
 
