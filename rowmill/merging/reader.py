@@ -15,6 +15,7 @@ from rowmill.tabular.load import BLANK, quote_name, quote_text
 from rowmill.tabular.rows import name_columns
 
 ROW = ("row_number", "line_number", "match_key", "adopts")
+_EXPRESSIONS = 150
 _ROW_TYPES = {"row_number": "BIGINT", "line_number": "BIGINT", "adopts": "BOOLEAN"}
 
 
@@ -133,9 +134,15 @@ class Reader:
         """Give a JSON object of the filled cells of unknown columns, by header."""
         names = name_columns(self.source.header)
         places = self.extra_places()
+        members = [quote_text(_json_text(names[p - 1]) + ":") for p in places]
+        if len(places) > _EXPRESSIONS:  # each expression has memory of its own, for 2,048 rows, however few there are
+            cells = ", ".join(f"c{p}" for p in places)
+            told = f"CASE WHEN v <> '' THEN [{', '.join(members)}][i] || to_json(v)::VARCHAR END"
+            filled = f"list_filter(list_transform([{cells}], lambda v, i: {told}), lambda one: one IS NOT NULL)"
+            return f"nullif('{{' || array_to_string({filled}, ',') || '}}', '{{}}')"
         parts = ", ".join(
-            f"CASE WHEN c{p} <> '' THEN {quote_text(_json_text(names[p - 1]) + ':')} || to_json(c{p})::VARCHAR END"
-            for p in places
+            f"CASE WHEN c{p} <> '' THEN {member} || to_json(c{p})::VARCHAR END"
+            for p, member in zip(places, members, strict=True)
         )
         blank = " AND ".join(f"c{p} = ''" for p in places)
         return f"CASE WHEN {blank} THEN NULL ELSE '{{' || concat_ws(',', {parts}) || '}}' END"
