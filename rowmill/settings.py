@@ -75,6 +75,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_htmx",
     "csp",
+    *env("ROWMILL_APPS"),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -294,6 +295,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "BackgroundState": "rowmill.models.EffectState",  # of an undo, too
         "JobStatus": "rowmill.models.JobState",
         "PrecheckStatus": "rowmill.models.PrecheckStatus",
         "UploadStatus": "rowmill.models.UploadState",

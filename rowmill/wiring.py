@@ -292,6 +292,7 @@ SETTINGS: tuple[Setting, ...] = (
         "smtp://user:password@host:port (smtps for TLS); empty writes mail to files in the data directory.",
     ),
     Setting("ROWMILL_EMAIL_FROM", "rowmill@localhost", str, "Sender of e-mails."),
+    Setting("ROWMILL_APPS", "", _words, "Django apps of your own, with tables for your kinds: dotted names."),
     Setting("ROWMILL_KINDS", "", _plugins, "More kinds: slug=dotted.path, separated by commas."),
     Setting("ROWMILL_PAYERS", "", _plugins, "More payers: slug=dotted.path, separated by commas."),
     Setting("ROWMILL_CHECKS", "", _plugins, "More checks: slug=dotted.path, separated by commas."),

@@ -1,4 +1,4 @@
-"""What an import would do, by API: have it worked out, read it, start the import, take it back."""
+"""What an import would do, by API: have it worked out, read it, start the import."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ from rowmill.merging.effects import (
     share_percent,
 )
 from rowmill.merging.target import POLICIES
-from rowmill.merging.undo import undo_job
-from rowmill.models import EffectState, ImportEffect, Undo, Upload
+from rowmill.models import EffectState, ImportEffect, Upload
 from rowmill.orgs import Caller
 from rowmill.uploads.handouts import need_bytes
 
@@ -75,7 +74,9 @@ class EffectShape(serializers.Serializer[Any]):
     state = serializers.ChoiceField(EffectState.choices)
     rows = serializers.IntegerField()
     rows_done = serializers.IntegerField(help_text="How far it is.")
-    outdated = serializers.BooleanField(help_text="Another import has written since: POST to have it worked out anew.")
+    outdated = serializers.BooleanField(
+        help_text="Somebody has changed what is there since: POST to have it worked out anew."
+    )
     inserted = serializers.IntegerField()
     updated = serializers.IntegerField()
     unchanged = serializers.IntegerField()
@@ -108,18 +109,6 @@ class ImportRequestShape(EffectRequestShape):
     go_ahead = serializers.BooleanField(
         required=False, default=False, help_text="Import, however much of what is there it changes."
     )
-
-
-@extend_schema_serializer(component_name="Undo")
-class UndoShape(serializers.Serializer[Any]):
-    """What taking an import back came to. Units: rows of the table."""
-
-    removed = serializers.IntegerField(help_text="Inserted by the import: gone.")
-    restored = serializers.IntegerField(help_text="Changed by the import: as they were before.")
-    kept = serializers.IntegerField(help_text="Changed since by somebody, so left as they are.")
-    kept_ids = serializers.ListField(child=serializers.IntegerField(), help_text="The first 1,000 of those.")
-    undone_at = serializers.DateTimeField()
-    undone_by = serializers.EmailField(allow_null=True)
 
 
 class EffectView(OrgView):
@@ -182,20 +171,6 @@ class ImportView(OrgView):
         return Response(told_job, status=status.HTTP_201_CREATED, headers={"Location": address})
 
 
-class UndoView(OrgView):
-    """An import taken back."""
-
-    @extend_schema(
-        operation_id="undo_import",
-        tags=["imports"],
-        request=None,
-        responses={200: UndoShape, **problems(401, 403, 404, 409, 415)},
-    )
-    def post(self, request: Request, job_id: str) -> Response:
-        """Take an import back, within 30 days: what it inserted goes, what it changed is as before; later changes stay."""
-        return Response(describe_undo(undo_job(self.caller, self.fetch_job(job_id))))
-
-
 def _read(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     """Read a body. Raises: ValidationError."""
     form = shape(data=request.data or {})
@@ -242,16 +217,4 @@ def describe_effect(caller: Caller, upload: Upload, effect: ImportEffect) -> dic
         "error": effect.error,
         "asked_at": effect.asked_at,
         "done_at": effect.done_at,
-    }
-
-
-def describe_undo(undo: Undo) -> dict[str, Any]:
-    """Give what an undo came to."""
-    return {
-        "removed": undo.removed,
-        "restored": undo.restored,
-        "kept": undo.kept,
-        "kept_ids": undo.kept_ids,
-        "undone_at": undo.undone_at,
-        "undone_by": undo.undone_by.email if undo.undone_by else None,
     }

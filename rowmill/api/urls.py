@@ -11,7 +11,7 @@ from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, Up
 from rowmill.api.claims import BulkUploadView
 from rowmill.api.contacts import ContactExportView, ContactSearchView, ContactsView, ContactView
 from rowmill.api.docs import DocsView, SchemaView
-from rowmill.api.effects import EffectView, ImportView, UndoView
+from rowmill.api.effects import EffectView, ImportView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
 from rowmill.api.mapping import MappingView
 from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
@@ -21,6 +21,7 @@ from rowmill.api.sign import SignView
 from rowmill.api.submissions import CohortSubmissionsView, CohortsView, SubmissionView
 from rowmill.api.tokens import RefreshView, TokenView
 from rowmill.api.tus import TusDoorView, TusUploadView
+from rowmill.api.undos import RemovalView, UndoView
 from rowmill.api.uploads import FindingsView, UploadView
 
 _V1: list[URLPattern | URLResolver] = [
@@ -34,6 +35,7 @@ _V1: list[URLPattern | URLResolver] = [
     path("claims/csv-jobs/<uuid:job_id>/retry/", JobRetryView.as_view(), name="api-job-retry"),
     path("claims/csv-jobs/<uuid:job_id>/cancel/", JobCancelView.as_view(), name="api-job-cancel"),
     path("jobs/<uuid:job_id>/undo/", UndoView.as_view(), name="api-job-undo"),
+    path("jobs/<uuid:job_id>/removal/", RemovalView.as_view(), name="api-job-removal"),
     path("org/", OrgSettingsView.as_view(), name="api-org"),
     path("contacts/", ContactsView.as_view(), name="api-contacts"),
     path("contacts/search/", ContactSearchView.as_view(), name="api-contacts-search"),

@@ -11,7 +11,6 @@ from rowmill import registry
 from rowmill.contracts import CLAIM_STATUS
 from rowmill.errors import InputError
 from rowmill.jobs.submit import Taken, take_file
-from rowmill.merging.target import POLICIES
 from rowmill.models import PayerAccount, Practice
 from rowmill.orgs import Caller
 from rowmill.uploads.prechecks import precheck_intent, read_kind
@@ -58,15 +57,15 @@ def read_intent(caller: Caller, kind: str, form: Mapping[str, Any]) -> dict[str,
             code="bad_option",
         )
     if registry.get_kind(kind).merges:
-        return {"duplicates": _policy(form), **_sheet(form), **_words(form)}
+        return {"duplicates": _policy(kind, form), **_sheet(form), **_words(form)}
     return read_options(caller, form) if kind.startswith("claim_") else _sheet(form)
 
 
-def _policy(form: Mapping[str, Any]) -> str:
+def _policy(kind: str, form: Mapping[str, Any]) -> str:
     """Read how a file is merged with what is there already."""
-    policy = str(form.get("duplicates") or "update")
-    if policy not in POLICIES:
-        raise InputError(f"duplicates takes {', '.join(POLICIES)}.", code="bad_option")
+    policy, target = str(form.get("duplicates") or "update"), registry.get_kind(kind).target  # type: ignore[attr-defined]
+    if policy not in target.policies:
+        raise InputError(f"duplicates takes {', '.join(target.policies)}.", code="bad_option")
     return policy
 
 

@@ -1,4 +1,4 @@
-"""Removes what an import brought: its contacts that nobody changed since, at any time.
+"""Removes what an import brought: its contacts that nobody changed since, at any time, in the background.
 
 An undo does more and less: it gives changed contacts their old values back too, but only within 30 days.
 """
@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
-from django.db import transaction
-
-from rowmill import audit
-from rowmill.errors import StateError
-from rowmill.merging.merge import hold_table_alone
-from rowmill.models import FINAL_STATES, Contact, Job
+from rowmill.merging.undo import find_undo, remove_inserted
+from rowmill.models import Contact, Job, Undo, UndoWhat
 from rowmill.orgs import Caller, own
-
-log = structlog.get_logger("rowmill.contacts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +27,15 @@ def count_removal(caller: Caller, job: Job) -> Removal:
     return Removal(removed, brought.count() - removed)
 
 
-def remove_imported(caller: Caller, job: Job) -> Removal:
-    """Remove the contacts that an import brought and nobody changed since. What it changed itself stays as it is.
+def remove_imported(caller: Caller, job: Job) -> Undo:
+    """Have the contacts removed that an import brought and nobody changed since. What it changed itself stays as it is.
 
-    Raises: NotAllowed; StateError while the import is at work. Again: removes what is there by then.
-    Cost: one statement; some seconds for a million contacts.
+    Raises: NotAllowed; StateError while the import is at work.
+    Again: gives the removal that is at work; after its end it looks anew.
     """
-    caller.need_write()
-    with transaction.atomic():
-        held = own(caller, Job).select_for_update(no_key=True, of=("self",)).get(pk=job.pk)
-        if held.state not in FINAL_STATES:
-            raise StateError("This import is still at work. Wait until it has ended, or cancel it first.")
-        hold_table_alone(caller.org.pk, long=True)
-        brought = own(caller, Contact).filter(created_job=held)
-        removed, _ = brought.filter(revision=1).delete()
-        kept = brought.count()
-        audit.record(
-            caller.org, caller.user, "contacts.remove", "job", job.public_id, removed=removed, kept=kept
-        )  # fmt: skip
-    log.info("imported contacts removed", job_id=str(job.public_id), removed=removed, kept=kept)
-    return Removal(removed, kept)
+    return remove_inserted(caller, job)
+
+
+def find_removal(job: Job) -> Undo | None:
+    """Give how far the removal of an import's contacts is."""
+    return find_undo(job, UndoWhat.REMOVAL)

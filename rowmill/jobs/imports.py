@@ -81,7 +81,9 @@ def need_key(kind: Kind, mapping: Mapping[str, int]) -> None:
 def choose_policy(caller: Caller, upload: Upload, policy: str) -> None:
     """Set how the file is merged with what is there already. Raises: NotAllowed, InputError bad_option, StateError."""
     caller.need_write()
-    read_policy(policy)
+    target: Target = get_kind(upload.kind).target  # type: ignore[attr-defined]
+    if read_policy(policy) not in target.policies:
+        raise InputError(f"duplicates takes {', '.join(target.policies)} here.", code="bad_option", field="duplicates")
     with transaction.atomic():
         held = hold_upload(upload.pk)
         if held.jobs.exists():

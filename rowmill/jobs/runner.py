@@ -22,6 +22,7 @@ from rowmill.jobs.claim import claim_batch, release_batch
 from rowmill.jobs.hold import free_connection
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.sweep import recover_after_start, recover_among_others, sweep
+from rowmill.jobs.undoing import give_back_undos, undo_due
 from rowmill.models import Batch
 from rowmill.orgs import need_key
 from rowmill.uploads.places import has_room
@@ -120,8 +121,9 @@ class Runner:
         held = list(self._doing.values())
         try:
             give_back_inspections()
+            give_back_undos()
         except DatabaseError as error:
-            log.warning("an upload could not be put back; its lease will run out", exc_info=error)
+            log.warning("an upload or an undo could not be put back; its lease will run out", exc_info=error)
         for batch in held:
             try:
                 release_batch(batch)
@@ -156,7 +158,7 @@ class Runner:
         connections.close_all()
 
     def _run_one(self, lanes: tuple[str, ...]) -> bool:
-        """Inspect or precheck one upload, work out one effect, or run one batch.
+        """Inspect or precheck one upload, work out one effect, go on with one undo, or run one batch.
 
         Gives False where none is due or the disk is too full to go on.
         """
@@ -166,6 +168,8 @@ class Runner:
             return True
         if INTERACTIVE in lanes or INTERACTIVE not in self.lanes:
             if effect_due():
+                return True
+            if undo_due():
                 return True
             if precheck_due():
                 return True

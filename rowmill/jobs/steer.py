@@ -14,7 +14,8 @@ from rowmill.errors import StateError
 from rowmill.faults import fault_point
 from rowmill.jobs.hold import hold_job, hold_upload
 from rowmill.jobs.settle import close_waiting, settle_job
-from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result, Undo, Upload
+from rowmill.merging.undo import need_no_undo
+from rowmill.models import FINAL_STATES, Batch, BatchState, Job, JobState, OutcomeState, Result, Upload
 from rowmill.orgs import Caller
 from rowmill.uploads.purge import purge_upload
 
@@ -57,8 +58,7 @@ def retry_job(caller: Caller, job: Job) -> int:
             raise StateError("This job is still at work. Wait until it has ended, or cancel it first.")
         if held.upload.purged_at is not None or held.deleted_at is not None:
             raise StateError("The file of this job has been removed, so its rows cannot be tried again.")
-        if Undo.objects.filter(job=held).exists():  # what it would bring now, nobody could take back
-            raise StateError("This import was taken back, so its rows are not tried again. Send the file once more.")
+        need_no_undo(held)
         rows = _reopen(held)
         if rows == 0:
             raise StateError("There is nothing to retry: no row failed and none is left unprocessed.")

@@ -14,7 +14,7 @@ from rowmill.faults import fault_point
 from rowmill.jobs.arrive import continue_completing, judge_claimed, submit_intended
 from rowmill.jobs.settle import close_waiting, settle_job
 from rowmill.merging.effects import due_effects, take_back_effects
-from rowmill.merging.undo import drop_old_rows
+from rowmill.merging.undo import drop_old_rows, due_undos, take_back_undos
 from rowmill.models import (
     LIVE_STATES,
     Batch,
@@ -59,7 +59,7 @@ def sweep(*, large_too: bool = True) -> None:
     tidy_bytes()
     prune_workers()
     drop_old_rows()
-    if due_prechecks().exists() or due_effects().exists():
+    if due_prechecks().exists() or due_effects().exists() or due_undos().exists():
         ring(INTERACTIVE)
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
@@ -133,6 +133,7 @@ def recover_after_start(*, large_too: bool = True) -> None:
     take_back_leases(all_of_them=True)
     take_back_prechecks()
     take_back_effects()
+    take_back_undos()
     close_cancelled_batches()
     settle_jobs()
     UploadSession.objects.exclude(lease_until=None).update(lease_until=None)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from rowmill.contracts import BatchInfo, JobInfo, Kind, MergeCounts, Outcome, Row, TableSource
+from rowmill.contracts import BatchInfo, JobInfo, Kind, MergeCounts, Outcome, Row, TableSource, describe_failure
 from rowmill.merging.batches import Prepared, connect_duck, prepare_batch, reject_problems
 from rowmill.merging.described import describe_target
 from rowmill.merging.groups import drop_groups, find_groups
@@ -32,6 +32,12 @@ class BulkKind(Kind):
     max_attempts = 3
     lease_seconds = 120
     target: ClassVar[Target]
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Let the results of each kind show its keys."""
+        super().__init_subclass__(**more)
+        if "target" in cls.__dict__ and "result_header" not in cls.__dict__:
+            cls.result_header = ("row", *_key_cells(cls.target), "success", "error", "note")
 
     @classmethod
     def from_descriptor(
@@ -79,9 +85,22 @@ class BulkKind(Kind):
         counts: MergeCounts = import_module(MERGE).merge_batch(batch.job, prepared)
         return counts
 
+    def result_cells(self, row: Row, result: Outcome | None, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Give one line of the results; the note of a row that went well says where its values went."""
+        ok = result is not None and result.outcome == "ok"
+        note = result.message if result is not None and ok else ""
+        keys = [row.cells.get(name, "") for name in _key_cells(self.target)]
+        return (str(row.number), *keys, str(ok), "" if ok else describe_failure(result), note)
+
     def close(self, job: JobInfo) -> None:
         """Remove what the batches of this machine shared."""
         drop_groups(settings.SCRATCH_DIR, _groups_of(job))
+
+
+def _key_cells(target: Target) -> list[str]:
+    """Name the kind columns of which the keys are made."""
+    fields = [(name, target.find_field(name)) for _, name in target.keys]
+    return [field.cell if field is not None else name for name, field in fields]
 
 
 def _groups_of(job: JobInfo) -> str:

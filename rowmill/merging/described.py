@@ -34,7 +34,8 @@ class Described:
 def describe_target(descriptor: Mapping[str, Any], model_name: str, *, extra: str, newest_by: str) -> Described:
     """Read a Table Schema whose fields are called as the columns of the model's table; its primaryKey names a row.
 
-    Several rows with one key are joined or skipped as the job says, so they break no check.
+    Several rows with one key are joined or skipped as the job says, so they break no check. A file may lack the column of
+    any field but those that have to be filled.
     Raises: InputError for what cannot be kept, and for a key that is not one field of text, whole numbers or a UUID.
     """
     key = _find_key(descriptor)
@@ -48,6 +49,8 @@ def describe_target(descriptor: Mapping[str, Any], model_name: str, *, extra: st
         cleaner, fits = _CLEANED.get(kind, ("text", ""))
         if column.name == key:
             cleaner, fits = "text", "key-length"
+        # Which column is the key can be said once the file is there, and who sends few columns changes only those.
+        column = replace(column, required=column.required and column.filled and column.name != key)
         columns.append(_checked(column, fits, filled=column.filled or column.name == key))
         fields.append(TargetField(column.name, cleaner))
     if newest_by and newest_by not in {one.name for one in fields}:

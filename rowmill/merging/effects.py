@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any, Literal
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -19,7 +18,7 @@ from rowmill.doorbell import INTERACTIVE, ring
 from rowmill.errors import InputError, LostLease, RowmillError, StorageFault
 from rowmill.merging.preview import Difference, preview_import
 from rowmill.merging.target import POLICIES, Target
-from rowmill.models import BatchMerge, EffectState, ImportEffect, Undo, Upload, UploadState, User
+from rowmill.models import AuditEvent, BatchMerge, EffectState, ImportEffect, Undo, Upload, UploadState, User
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind
 from rowmill.uploads.receive import is_for_precheck
@@ -31,7 +30,7 @@ KEPT_CAUSES = 50
 LEASE = timedelta(
     seconds=300
 )  # renewed at each stretch of rows; the keys of the whole file are compared before the first
-MOST_CLAIMS = 3
+MOST_ATTEMPTS = 3
 AWAY_SECONDS = 10
 UNDER_WAY = (EffectState.WAITING, EffectState.RUNNING)
 COUNTS = ("inserted", "updated", "unchanged", "duplicates", "rejected", "conflicts")
@@ -116,13 +115,20 @@ def find_effect(upload: Upload, policy: str) -> ImportEffect | None:
 
 
 def is_outdated(effect: ImportEffect) -> bool:
-    """Tell whether another import of this kind, or an undo, has written since the effect was worked out."""
+    """Tell whether anybody has written since the effect was worked out: another import, an undo, a removal, a person.
+
+    An edit by hand is known by its event in the trail: `contact.edit` and `contact.delete`, by the name of the model.
+    """
     upload = effect.upload
     if effect.state != EffectState.DONE or effect.done_at is None:
         return False
     merged = BatchMerge.objects.filter(org_id=upload.org_id, job__kind=upload.kind, written_at__gt=effect.done_at)
-    undone = Undo.objects.filter(org_id=upload.org_id, job__kind=upload.kind, undone_at__gt=effect.done_at)
-    return merged.exclude(job__upload=upload).exists() or undone.exists()
+    undone = Undo.objects.filter(org_id=upload.org_id, job__kind=upload.kind, touched_at__gt=effect.done_at)
+    name = get_kind(upload.kind).target.model._meta.model_name  # type: ignore[attr-defined]
+    edited = AuditEvent.objects.filter(
+        org_id=upload.org_id, position__gt=effect.trail_position, verb__in=[f"{name}.edit", f"{name}.delete"]
+    )
+    return merged.exclude(job__upload=upload).exists() or undone.exists() or edited.exists()
 
 
 def request_effect(upload: Upload, policy: str, user: User | None) -> ImportEffect:
@@ -134,7 +140,7 @@ def request_effect(upload: Upload, policy: str, user: User | None) -> ImportEffe
             effect = ImportEffect.objects.create(org=upload.org, upload=upload, policy=policy, asked_by=user)
         elif effect.state == EffectState.FAILED or is_outdated(effect):
             ImportEffect.objects.filter(pk=effect.pk).update(
-                state=EffectState.WAITING, claims=0, rows_done=0, lease_until=None, error="", examples=b"",
+                state=EffectState.WAITING, attempts=0, rows_done=0, lease_until=None, error="", examples=b"",
                 asked_by=user, asked_at=timezone.now(),
             )  # fmt: skip
             effect.refresh_from_db()
@@ -166,7 +172,10 @@ def claim_due_effect() -> ImportEffect | None:
     """Take the effect that waits longest. Gives None where none is due. Cost: one read of an index then."""
     for effect_id in list(due_effects().order_by("pk").values_list("pk", flat=True)[:3]):
         mine = due_effects().filter(pk=effect_id)
-        if mine.update(state=EffectState.RUNNING, claims=F("claims") + 1, lease_until=Now() + LEASE, rows_done=0):
+        if mine.update(
+            state=EffectState.RUNNING, claims=F("claims") + 1, attempts=F("attempts") + 1, lease_until=Now() + LEASE,
+            rows_done=0,
+        ):  # fmt: skip
             return ImportEffect.objects.select_related("upload__org", "org", "upload__created_by").get(pk=effect_id)
     return None
 
@@ -176,11 +185,11 @@ def take_back_effects() -> None:
     ImportEffect.objects.filter(state=EffectState.RUNNING).update(lease_until=None)
 
 
-def put_effect_off(effect: ImportEffect, seconds: float = 0.0) -> None:
+def put_effect_off(effect: ImportEffect, seconds: float = 0.0, *, attempt_spent: bool = False) -> None:
     """Let an effect be worked out later, or at once, by whoever comes first. What its run may still write is refused."""
     until = Now() + timedelta(seconds=seconds) if seconds else None
-    claims = effect.claims - 1 if seconds else effect.claims
-    _mine(effect).update(state=EffectState.WAITING, lease_until=until, claims=claims)
+    attempts = F("attempts") if attempt_spent else F("attempts") - 1
+    _mine(effect).update(state=EffectState.WAITING, lease_until=until, attempts=attempts)
 
 
 def run_effect(effect: ImportEffect) -> None:
@@ -188,8 +197,11 @@ def run_effect(effect: ImportEffect) -> None:
 
     Raises: LostLease where it is not wanted any more or another took it over: nothing more is written.
     """
-    if effect.claims > MOST_CLAIMS:
-        _fail(effect, f"The process that works this out stopped {MOST_CLAIMS} times, so it is not tried again.")
+    if effect.attempts > MOST_ATTEMPTS:
+        _fail(
+            effect,
+            f"The process that works this out stopped {MOST_ATTEMPTS} times, so it is not tried again by itself.",
+        )
         return
     upload = effect.upload
 
@@ -197,6 +209,7 @@ def run_effect(effect: ImportEffect) -> None:
         _write(effect, rows_done=rows, lease_until=Now() + LEASE)
 
     as_of = timezone.now()  # what others write from here on it may have seen or not: then it is outdated
+    trail = AuditEvent.objects.filter(org_id=upload.org_id).aggregate(last=Max("position"))["last"] or 0
     try:
         found = preview_import(upload, options_of(upload, effect.policy), examples=EXAMPLES, on_progress=tell)
     except StorageFault as fault:
@@ -212,7 +225,7 @@ def run_effect(effect: ImportEffect) -> None:
         _fail(effect, str(error))
         return
     except Exception:
-        put_effect_off(effect)  # for another try, of which there are few
+        put_effect_off(effect, attempt_spent=True)  # for another try, of which there are few
         raise
     counts = {name: getattr(found, name) for name in COUNTS}
     _write(
@@ -220,6 +233,7 @@ def run_effect(effect: ImportEffect) -> None:
         state=EffectState.DONE,
         lease_until=None,
         done_at=as_of,
+        trail_position=trail,
         rows_done=upload.row_count,
         causes=[list(pair) for pair in found.causes.most_common(KEPT_CAUSES)],
         examples=_seal(effect, found.examples),
@@ -256,8 +270,8 @@ def _seal(effect: ImportEffect, examples: Iterable[Difference]) -> bytes:
     """Seal the examples: they have cells."""
     told = []
     for one in examples:
-        pairs = [(name, _as_json(old), _as_json(new)) for name, (old, new) in one.changes.items()]
-        told.append([one.target_id, one.row, [pair for pair in pairs if pair[1] != pair[2]]])
+        pairs = [(name, old, new) for name, (old, new) in one.changes.items()]
+        told.append([one.target_id, one.row, pairs])
     return org_sealer(effect.org_id).seal(json.dumps(told).encode(), _place(effect))
 
 
@@ -269,14 +283,3 @@ def read_effect_examples(effect: ImportEffect) -> list[Example]:
     return [
         Example(target, row, tuple((name, old, new) for name, old, new in changes)) for target, row, changes in told
     ]
-
-
-def _as_json(value: Any) -> Any:
-    """Write a value as JSON has it, the same one in the same way: SQLite gives now a date, now its text."""
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal | float):
-        return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else str(int(value))
-    return value

@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -27,7 +29,7 @@ STRETCH_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One row of the table that would change: which, by which row of the file, and each column before and after."""
+    """One row of the table that would change: which, by which row of the file, and each column before and after, as in JSON."""
 
     target_id: int
     row: int
@@ -139,7 +141,8 @@ def _differences(cursor: Any, statements: Statements, most: int) -> list[Differe
     found = []
     for target_id, row, *values in cursor.fetchall():
         pairs = zip(names, values[: len(names)], values[len(names) :], strict=True)
-        changes = {name: (_plain(before), _plain(after)) for name, before, after in pairs if before != after}
+        sides = {name: (_as_json(_plain(before)), _as_json(_plain(after))) for name, before, after in pairs}
+        changes = {name: side for name, side in sides.items() if side[0] != side[1]}
         found.append(Difference(target_id, row, changes))
     return found
 
@@ -151,4 +154,15 @@ def _plain(value: Any) -> Any:
             return json.loads(value)
         except ValueError:
             return value
+    return value
+
+
+def _as_json(value: Any) -> Any:
+    """Write a value as JSON has it, the same one in the same way: SQLite gives now a date, now its text."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal | float):
+        return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else str(int(value))
     return value

@@ -71,6 +71,11 @@ class Target:
         return self.model._meta.db_table
 
     @property
+    def policies(self) -> tuple[str, ...]:
+        """Name the policies that a job may have: without a field that tells the newer row, "newest" is none."""
+        return tuple(slug for slug in POLICIES if slug != "newest" or self.newest_by)
+
+    @property
     def objects(self) -> frozenset[str]:
         """Name the columns whose JSON objects are joined, member by member, instead of replaced."""
         return frozenset({*(name for name, _, _ in self.gathered), self.extra} - {""})

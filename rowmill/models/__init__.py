@@ -12,6 +12,9 @@ from rowmill.models.merges import (
     Merged,
     OldRow,
     Undo,
+    UndoStage,
+    UndoState,
+    UndoWhat,
 )
 from rowmill.models.people import Invitation, Membership, Org, PayerAccount, Practice, Role, SignInLink, User
 from rowmill.models.precheck import Precheck, PrecheckStatus
@@ -72,6 +75,9 @@ __all__ = [
     "SubmissionTable",
     "TableState",
     "Undo",
+    "UndoStage",
+    "UndoState",
+    "UndoWhat",
     "UnknownIds",
     "Upload",
     "UploadPart",

@@ -82,23 +82,72 @@ class OldRow(models.Model):
         return f"row {self.target_id} of {self.target} before job {self.job_id}"
 
 
-class Undo(models.Model):
-    """An import that was taken back: how many rows went, got their old values, or were kept since somebody changed them.
+class UndoState(models.TextChoices):
+    """WAITING > RUNNING > WAITING (after a while, so that others have their turn) | DONE | FAILED; again: FAILED > WAITING.
 
-    `kept_ids` lists the first of those that were kept.
+    A removal that is DONE can be asked for again, too.
+    """
+
+    WAITING = "WAITING", "Waiting"
+    RUNNING = "RUNNING", "Running"
+    DONE = "DONE", "Done"
+    FAILED = "FAILED", "Failed"
+
+
+class UndoWhat(models.TextChoices):
+    """What is taken back of an import: all that it did, or what it brought and nobody has changed since."""
+
+    UNDO = "undo", "Undo"
+    REMOVAL = "removal", "Removal"
+
+
+class UndoStage(models.TextChoices):
+    """Which of its rows an undo is at: restore > remove. A removal has the second alone."""
+
+    RESTORE = "restore", "Old values"
+    REMOVE = "remove", "New rows"
+
+
+class Undo(models.Model):
+    """An import that is taken back, batch by batch: how many rows went, got their old values, or were kept as they are.
+
+    Units: rows. `rows_done` of about `rows` are looked at; `stage` and `after_id` (the last row's) are the marker, written in
+    the transaction of the batch itself. `seconds` of work. `kept_ids` lists the first of those that somebody changed since.
+    While WAITING or RUNNING, a lease and `claims` (the fence) say who does it; `attempts` counts claims since a batch.
     """
 
     org = models.ForeignKey(Org, on_delete=models.CASCADE)
-    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="undo")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="undos")
+    what = models.CharField(max_length=10, choices=UndoWhat, default=UndoWhat.UNDO)
+    state = models.CharField(max_length=10, choices=UndoState, default=UndoState.WAITING)
+    stage = models.CharField(max_length=10, choices=UndoStage, default=UndoStage.RESTORE)
+    after_id = models.BigIntegerField(default=0)
+    rows = models.BigIntegerField(default=0)
+    rows_done = models.BigIntegerField(default=0)
     removed = models.PositiveIntegerField(default=0)
     restored = models.PositiveIntegerField(default=0)
     kept = models.PositiveIntegerField(default=0)
     kept_ids = models.JSONField(default=list)
+    seconds = models.FloatField(default=0.0)
+    error = models.CharField(max_length=300, blank=True)
+    claims = models.BigIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
     undone_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
-    undone_at = models.DateTimeField(default=timezone.now)
+    asked_at = models.DateTimeField(default=timezone.now)
+    touched_at = models.DateTimeField(null=True, blank=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["job", "what"], name="undo_once"),
+            models.CheckConstraint(condition=models.Q(state__in=UndoState.values), name="undo_state_known"),
+            models.CheckConstraint(condition=models.Q(what__in=UndoWhat.values), name="undo_what_known"),
+        )
+        indexes = (models.Index(fields=["state", "lease_until"], name="undo_due"),)
 
     def __str__(self) -> str:
-        return f"undo of job {self.job_id}"
+        return f"{self.what} of job {self.job_id}"
 
 
 class ColumnMapping(models.Model):
@@ -136,7 +185,8 @@ class ImportEffect(models.Model):
 
     Units: rows; they mean what those of merging.preview.Effect mean. `rows_done` is how far it is. `causes` are sentences
     of checks with how many rows each rejects, [[sentence, rows]]. `examples` has cells, so it is sealed with the org's key;
-    it goes with the upload's bytes. While WAITING or RUNNING, a lease and `claims` (the fence) say who works it out.
+    it goes with the upload's bytes. While WAITING or RUNNING, a lease and `claims` (the fence) say who works it out, and
+    `attempts` how often somebody began. `trail_position` is the end of the org's trail when it was begun.
     """
 
     org = models.ForeignKey(Org, on_delete=models.CASCADE)
@@ -154,6 +204,8 @@ class ImportEffect(models.Model):
     examples = models.BinaryField(default=bytes)
     error = models.CharField(max_length=300, blank=True)
     claims = models.BigIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    trail_position = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
     asked_at = models.DateTimeField(default=timezone.now)

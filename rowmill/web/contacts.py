@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import audit
@@ -27,11 +27,11 @@ from rowmill.contacts.showing import (
 from rowmill.contacts.words import VALUES
 from rowmill.errors import InputError
 from rowmill.merging.undo import may_undo
-from rowmill.models import Contact, Job
+from rowmill.models import FINAL_STATES, Contact, Job, UndoWhat
 from rowmill.orgs import fetch, own
 from rowmill.web.downloads import CSV_TYPE, XLSX_TYPE, named
 from rowmill.web.frame import MemberRequest, member_view
-from rowmill.web.tags import plural
+from rowmill.web.undone import tell_undo, tell_undos
 
 SESSION_KEY = "contacts"
 SORT_LABELS = {
@@ -137,14 +137,21 @@ def export(request: MemberRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @member_view
 def remove_import(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Ask, then remove the contacts that an import brought and nobody changed since."""
+    """Ask, then have the contacts removed that an import brought and nobody changed since; show how far that is."""
     jobs = own(request.caller, Job).filter(kind="contact_import").select_related("upload", "created_by")
     job = fetch(request.caller, jobs, public_id)
     if request.method == "POST":
-        removal = remove_imported(request.caller, job)
-        kept = f" {plural(removal.kept, 'contact')} stayed, since somebody changed them." if removal.kept else ""
-        messages.success(request, f"{plural(removal.removed, 'contact')} removed.{kept}")
+        remove_imported(request.caller, job)
         request.session.pop(SESSION_KEY, None)
-        return redirect("contacts")
-    context = {"job": job, "removal": count_removal(request.caller, job), "may_undo": may_undo(job)}
-    return render(request, "contacts/remove.html", context)
+        return HttpResponseRedirect(reverse("contacts-remove", args=[public_id]), status=303)
+    told = tell_undo(job, UndoWhat.REMOVAL)
+    under_way = any(one.at_work for one in tell_undos(job))
+    context = {
+        "job": job,
+        "told": told,
+        "under_way": under_way,
+        "final": job.state in FINAL_STATES,
+        "removal": None if under_way else count_removal(request.caller, job),
+        "may_undo": may_undo(job),
+    }
+    return render(request, "contacts/remove_live.html" if request.htmx else "contacts/remove.html", context)

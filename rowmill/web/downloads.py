@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -18,11 +19,11 @@ from django.views.decorators.http import require_GET
 from rowmill import audit
 from rowmill.claims.sample import make_claims
 from rowmill.contacts.sample import make_contacts
-from rowmill.errors import InputError
+from rowmill.errors import InputError, NotFound
 from rowmill.jobs.progress import list_account
 from rowmill.jobs.results import OUTCOME_WORDS, iter_results
 from rowmill.models import Job
-from rowmill.registry import get_kind
+from rowmill.registry import KINDS, get_kind
 from rowmill.tabular.writers import write_csv, write_xlsx
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.jobs import find_job
@@ -101,12 +102,25 @@ def template_file(request: MemberRequest) -> HttpResponse:
 def sample_file(request: MemberRequest) -> HttpResponse:
     """Hand out a file of invented claims or contacts: the same bytes every time."""
     slug, word = _read_kind(request)
+    if not has_sample(slug):
+        raise NotFound("There is no sample of this kind.")
     out = io.BytesIO()
-    (make_contacts if slug == "contact_import" else make_claims)(SAMPLE_ROWS, SAMPLE_SEED, out)
+    _SAMPLES[slug](SAMPLE_ROWS, SAMPLE_SEED, out)
     return named(HttpResponse(out.getvalue(), content_type=CSV_TYPE), f"{word}-sample.csv")
+
+
+def has_sample(slug: str) -> bool:
+    """Tell whether there is a file of invented rows to try."""
+    return slug in _SAMPLES
 
 
 def _read_kind(request: MemberRequest) -> tuple[str, str]:
     """Give the kind that is asked for, and what its files are called."""
-    contacts = request.GET.get("kind") == "contact_import"
-    return ("contact_import", "contacts") if contacts else ("claim_status", "claims")
+    slug = request.GET.get("kind", "")
+    if slug not in KINDS or not get_kind(slug).merges:
+        slug = "claim_status"
+    return slug, _FILE_WORDS.get(slug, slug)
+
+
+_SAMPLES: dict[str, Callable[..., Any]] = {"claim_status": make_claims, "contact_import": make_contacts}
+_FILE_WORDS = {"claim_status": "claims", "contact_import": "contacts"}

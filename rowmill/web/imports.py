@@ -1,4 +1,4 @@
-"""From a sound file to its import, page by page: which column is which field, what it would change, start, take back."""
+"""From a sound file to its import, page by page: which column is which field, what it would change, start."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ from rowmill.merging.effects import (
     request_effect,
     share_percent,
 )
-from rowmill.merging.undo import undo_job
+from rowmill.merging.target import Target
 from rowmill.models import EffectState, ImportEffect, Upload
 from rowmill.tabular.header import fold
 from rowmill.uploads.handouts import need_bytes
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.import_tags import EXTRA, IGNORE, label_of
-from rowmill.web.jobs import find_job
 from rowmill.web.verdicts import find_upload
 
 POLICY_WORDS = {
     "update": ("Update", "Filled cells of the file replace what is there; blank ones change nothing."),
     "blanks": ("Fill in blanks", "Only what is blank there is filled in; nothing is replaced."),
-    "newest": ("Newest wins", "Whichever of the two is newer stands, by the date of the last contact."),
+    "newest": ("Newest wins", "Whichever of the two is newer stands, by the field “{newest_by}”."),
     "skip": ("Leave alone", "What is there stays as it is; only new rows come in."),
 }
 
@@ -164,7 +163,7 @@ def effect_context(request: MemberRequest, upload: Upload, kind: Kind) -> dict[s
         "upload": upload,
         "kind": kind,
         "policy": policy,
-        "policies": POLICY_WORDS,
+        "policies": _policy_words(kind),
         "effect": effect,
         "done": done,
         "under_way": effect is not None and effect.state in UNDER_WAY,
@@ -177,6 +176,17 @@ def effect_context(request: MemberRequest, upload: Upload, kind: Kind) -> dict[s
         "examples": read_effect_examples(effect) if done and effect is not None else [],
         "missing": missing_keys(kind, upload.mapping),
         "standing": find_standing(upload),
+    }
+
+
+def _policy_words(kind: Kind) -> dict[str, tuple[str, str]]:
+    """Give the policies that there are for a kind, in words."""
+    target: Target = kind.target  # type: ignore[attr-defined]
+    field = label_of(kind, target.newest_by) if target.newest_by else ""
+    return {
+        slug: (name, words.format(newest_by=field))
+        for slug, (name, words) in POLICY_WORDS.items()
+        if slug in target.policies
     }
 
 
@@ -217,19 +227,6 @@ def _need_seen(upload: Upload, form: Mapping[str, str]) -> None:
     if is_outdated(effect) or form.get("updated") != str(effect.updated) or effect.state != EffectState.DONE:
         request_effect(upload, policy_of(upload), upload.created_by)
         raise StateError("What this import would change is another number by now. Look at it, then decide again.")
-
-
-@require_POST
-@member_view
-def undo(request: MemberRequest, public_id: UUID) -> HttpResponse:
-    """Take an import back."""
-    job = find_job(request, public_id)
-    done = undo_job(request.caller, job)
-    words = f"The import is taken back: {done.removed:,} removed, {done.restored:,} as they were before"
-    messages.success(
-        request, f"{words}, {done.kept:,} kept since they were changed after it." if done.kept else f"{words}."
-    )
-    return _see(reverse("job", args=[public_id]))
 
 
 def _see(address: str) -> HttpResponseRedirect:

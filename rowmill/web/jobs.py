@@ -18,12 +18,13 @@ from rowmill.jobs.progress import Progress, read_progress
 from rowmill.jobs.results import ResultLine, ResultPage, activity, causes, page_results
 from rowmill.jobs.steer import cancel_job, delete_job, retry_job
 from rowmill.merging.undo import UNDO_DAYS, may_undo
-from rowmill.models import FINAL_STATES, Job, Undo
+from rowmill.models import FINAL_STATES, Job
 from rowmill.orgs import fetch, own
 from rowmill.registry import get_kind
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import describe_job, list_history
 from rowmill.web.tags import OUTCOME_WORDS, plural
+from rowmill.web.undone import tell_undos
 
 TABS = {"results": ("Results", "table"), "causes": ("Causes", "chart-bar"), "activity": ("Activity", "activity")}
 PAGE_ROWS = 50
@@ -79,7 +80,8 @@ def live_context(job: Job) -> dict[str, Any]:
         "job": job,
         "progress": progress,
         "merged": _merged(progress) if merges else None,
-        "undo": Undo.objects.select_related("undone_by").filter(job=job).first() if merges else None,
+        "undos": (undos := tell_undos(job) if merges else []),
+        "polls": not progress.final or any(told.at_work for told in undos),
         "may_undo": merges and may_undo(job) and bool(progress.merged),
         "undo_days": UNDO_DAYS,
         "segments": _segments(_merged(progress) if merges else outcomes, progress.total_rows),

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import registry
 from rowmill.claims.intake import DEFAULT_PAYER, YES, read_intent, take_claims_file
+from rowmill.contracts import Kind
 from rowmill.errors import (
     DuplicateFile,
     InputError,
@@ -32,6 +33,7 @@ from rowmill.orgs import Caller, fetch, own
 from rowmill.registry import get_kind, get_payer
 from rowmill.uploads.receive import PRECHECK, max_upload_bytes
 from rowmill.uploads.sessions import fetch_session
+from rowmill.web.downloads import has_sample
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.history import list_history
 from rowmill.web.jobs import live_context
@@ -52,7 +54,7 @@ FORM_ROOM_BYTES = 64 * 1024  # what a form's other fields and its frame may take
 @member_view
 def bulk_upload(request: MemberRequest) -> HttpResponseBase:
     """Show the drop zone and the history; take a file in."""
-    most = max(max_upload_bytes(slug) for slug in LEADS)  # which kind it is stands in the body
+    most = max(max_upload_bytes(slug) for slug in _kinds())  # which kind it is stands in the body
     if request.method == "POST" and _sent_bytes(request) > most + FORM_ROOM_BYTES:
         return _show_verdict(request, _too_large(most))
     return _inside(request)
@@ -75,7 +77,18 @@ def _inside(request: MemberRequest) -> HttpResponseBase:
 def _read_kind(request: MemberRequest) -> str:
     """Give the kind that the page is asked for; the first one where it is none of the page's."""
     asked = request.POST.get("kind") or request.GET.get("kind") or KIND
-    return asked if asked in LEADS and asked in registry.KINDS else KIND
+    return asked if asked in _kinds() else KIND
+
+
+def _kinds() -> list[str]:
+    """Give the kinds that the page takes files of: claims, and whatever is merged into a table."""
+    return [slug for slug in registry.KINDS if slug == KIND or get_kind(slug).merges]
+
+
+def _lead(kind: Kind) -> str:
+    """Say what the page is for."""
+    usual = "It is checked at once; then you see its columns, what it would change, and import it."
+    return LEADS.get(kind.slug, f"Drop a file of {kind.label.lower()}. {usual}")
 
 
 def _sent_bytes(request: HttpRequest) -> int:
@@ -161,8 +174,9 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
     kind = get_kind(_read_kind(request))
     return {
         "kind": kind,
-        "kinds": [(slug, get_kind(slug).label) for slug in LEADS if slug in registry.KINDS],
-        "lead": LEADS[kind.slug],
+        "kinds": [(slug, get_kind(slug).label) for slug in _kinds()],
+        "lead": _lead(kind),
+        "has_sample": has_sample(kind.slug),
         "key_columns": {name for _, name in kind.target.keys} if kind.merges else set(),  # type: ignore[attr-defined]
         "required_columns": [column for column in kind.columns if column.required],
         "optional_columns": [column for column in kind.columns if not column.required],

@@ -7,7 +7,19 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from rowmill.web import cohorts, contact, contacts, downloads, imports, jobs, mends, prechecks, uploads, verdicts
+from rowmill.web import (
+    cohorts,
+    contact,
+    contacts,
+    downloads,
+    imports,
+    jobs,
+    mends,
+    prechecks,
+    undoing,
+    uploads,
+    verdicts,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bulk-upload", permanent=False), name="home"),
@@ -35,7 +47,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:public_id>/cancel", jobs.cancel, name="job-cancel"),
     path("jobs/<uuid:public_id>/retry", jobs.retry, name="job-retry"),
-    path("jobs/<uuid:public_id>/undo", imports.undo, name="job-undo"),
+    path("jobs/<uuid:public_id>/undo", undoing.undo_page, name="job-undo"),
     path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
     path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),

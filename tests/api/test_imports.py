@@ -15,6 +15,7 @@ from rowmill.uploads.purge import purge_upload
 from tests.conftest import People
 from tests.jobs.conftest import work_until_final
 from tests.merging.conftest import as_csv
+from tests.merging.undoing import run_undos
 
 pytestmark = pytest.mark.django_db
 HEADER = ("Reach by", "First Name", "Companie Name", "Secret", "Staff")
@@ -206,11 +207,33 @@ def test_an_effect_that_is_not_true_any_more_is_worked_out_anew(people: People, 
 
 def test_an_import_is_taken_back(people: People, alice: Client, imported: Job) -> None:
     assert ask(client_of(people.ada), "post", "job-undo", imported).status_code == 403
-    undone = ask(alice, "post", "job-undo", imported)
-    assert (undone.status_code, undone.json()["removed"], undone.json()["kept"]) == (200, 4, 0)
-    assert undone.json()["undone_by"] == "alice@acme.test"
-    assert ask(alice, "post", "job-undo", imported).json() == undone.json()
+    assert ask(alice, "get", "job-undo", imported).status_code == 404
+    begun = ask(alice, "post", "job-undo", imported)
+    assert (begun.status_code, begun.json()["state"], begun.json()["rows"]) == (202, "WAITING", 4)
+    assert ask(alice, "post", "job-undo", imported).status_code == 202
+    assert ask(alice, "post", "job-retry", imported).status_code == 409
+    assert Contact.objects.count() == 4
+    run_undos()
+    undone = alice.get(begun["Location"]).json()
+    assert (undone["state"], undone["removed"], undone["kept"], undone["rows_done"]) == ("DONE", 4, 0, 4)
+    assert undone["undone_by"] == "alice@acme.test"
+    again = ask(alice, "post", "job-undo", imported)
+    assert (again.status_code, again.json()) == (200, undone)
     assert not Contact.objects.exists()
+
+
+def test_what_an_import_brought_is_removed(people: People, alice: Client, imported: Job) -> None:
+    Contact.objects.filter(first_name="Canary1").update(revision=2)
+    assert ask(client_of(people.ada), "post", "job-removal", imported).status_code == 403
+    assert ask(alice, "get", "job-removal", imported).status_code == 404
+    begun = ask(alice, "post", "job-removal", imported)
+    assert begun.status_code == 202
+    run_undos()
+    told = ask(client_of(people.ada), "get", "job-removal", imported).json()
+    assert (told["state"], told["removed"], told["kept"]) == ("DONE", 3, 1)
+    assert told["kept_ids"] == [Contact.objects.get().pk]
+    assert ask(alice, "post", "job-removal", imported).status_code == 202  # it looks anew
+    assert ask(alice, "get", "job-undo", imported).status_code == 404
 
 
 def test_charlie_finds_nothing(people: People, imported: Job) -> None:
@@ -223,7 +246,9 @@ def test_charlie_finds_nothing(people: People, imported: Job) -> None:
         ("post", "import"),
     ):
         assert ask(charlie, method, f"upload-{name}", upload, {"mapping": {"email": 1}}).status_code == 404
-    assert ask(charlie, "post", "job-undo", imported).status_code == 404
+    for name in ("job-undo", "job-removal"):
+        assert ask(charlie, "get", name, imported).status_code == 404
+        assert ask(charlie, "post", name, imported).status_code == 404
 
 
 def test_claims_have_no_columns_to_map(people: People, alice: Client) -> None:

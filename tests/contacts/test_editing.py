@@ -13,11 +13,11 @@ from rowmill.contacts.records import find_origin, list_changes
 from rowmill.contacts.removal import Removal, count_removal, remove_imported
 from rowmill.contacts.showing import FIELD_NAMES, GROUPS
 from rowmill.errors import InputError, NotAllowed, NotFound, StateError
-from rowmill.merging.undo import undo_job
-from rowmill.models import AuditEvent, Contact, OldRow
+from rowmill.models import AuditEvent, Contact, OldRow, Undo
 from rowmill.orgs import find_caller
 from tests.api.made import make_job
 from tests.contacts.made import make_contact
+from tests.merging.undoing import remove_all, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -131,14 +131,19 @@ def test_where_it_came_from_and_what_an_undo_keeps(alice, people, import_rows):
     assert count_removal(alice, first) == Removal(removed=2, kept=1)
     with pytest.raises(NotAllowed):
         remove_imported(find_caller(people.ada), first)
-    assert remove_imported(alice, first) == Removal(removed=2, kept=1)
+    assert told(remove_all(alice, first)) == (2, 1)
     assert sorted(Contact.objects.values_list("contact_id", flat=True)) == ["B", "X"]
-    assert remove_imported(alice, first) == Removal(removed=0, kept=1)
-    undone = undo_job(alice, second)
+    assert told(remove_all(alice, first)) == (0, 1)
+    undone = take_back(alice, second)
     assert (undone.removed, undone.restored, undone.kept_ids) == (1, 0, [ben.pk])
-    event = AuditEvent.objects.filter(verb="contacts.remove").first()
+    assert AuditEvent.objects.filter(verb="job.remove", actor=people.alice).count() == 2
+    event = AuditEvent.objects.filter(verb="job.removed").first()
     assert event is not None
-    assert event.details == {"removed": 2, "kept": 1}
+    assert event.details == {"removed": 2, "restored": 0, "kept": 1}
+
+
+def told(undo: Undo) -> tuple[int, int]:
+    return undo.removed, undo.kept
 
 
 @pytest.mark.django_db(transaction=True)

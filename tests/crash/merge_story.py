@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ from rowmill.jobs.progress import read_progress
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.steer import cancel_job, retry_job
 from rowmill.jobs.sweep import sweep
+from rowmill.jobs.undoing import undo_due
 from rowmill.kinds.bulk_kind import BulkKind
 from rowmill.kinds.contact_import import ContactImport
+from rowmill.merging import takeback
 from rowmill.merging.undo import undo_job
 from rowmill.models import AuditEvent, BatchMerge, Contact, Job, Org, Undo
 from rowmill.orgs import Caller
@@ -22,6 +25,7 @@ from rowmill.registry import get_kind
 
 BULK_STORIES = ("merge", "merge_poison")
 ROWS, BATCH, POISONED = 8, 4, 2
+SECONDS = 60.0
 WHAT = ("contact_id", "first_name", "email", "employees", "match_key", "revision", "created_job_id", "import_job_id")
 # Two are there and change, one is there and stays, one breaks a check, one stands twice, the others are new.
 LINES = ("A1,Anna,,5", "A2,Ben,,", "A3,Cleo,bad,", "A4,Dan,,", "A4,Dana,,", "A6,Fay,f@x.test,", "A7,P7,,", "A8,Al,,")
@@ -68,7 +72,14 @@ def tell_merge(caller: Caller, make_job: Callable[[], Job], run_out: Callable[[]
     if not Undo.objects.exists():
         assert len(in_table()) == len(THERE) + TOLD["inserted"]
         assert Contact.objects.get(contact_id="A4").first_name == "Dana"
+    takeback.BATCH_ROWS = 2  # several batches of each stage
     undo = undo_job(caller, job)
+    until = time.monotonic() + SECONDS
+    while undo.state != "DONE":  # by itself: nobody asks for it again
+        assert time.monotonic() < until, "the undo does not come to its end"
+        undo_due()
+        sweep()
+        undo.refresh_from_db()
     assert (undo.removed, undo.restored, undo.kept) == (TOLD["inserted"], TOLD["updated"], 0)
     assert in_table() == sorted(
         ((n, name, "", staff, f"i:{n}", 3, None, None) for n, name, staff in THERE), key=repr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 BULK_TABLES = {"contact_import": "rowmill_contact"}
 
@@ -15,7 +16,9 @@ def merged_rows(database: Any, job: Any, batches: list[Any], results: list[Any])
         row["batch_id"]: row
         for row in database.execute("SELECT * FROM rowmill_batchmerge WHERE job_id=?", (job["id"],))
     }
-    undone = _count(database, "SELECT count(*) FROM rowmill_undo WHERE job_id=?", job["id"])
+    begun = database.execute("SELECT * FROM rowmill_undo WHERE job_id=? AND what='undo'", (job["id"],)).fetchone()
+    undone = begun is not None and begun["state"] == "DONE"
+    part_undone = begun is not None and not undone
     later = "SELECT count(*) FROM rowmill_job WHERE org_id=? AND kind=? AND id>?"
     overwritten = _count(database, later, job["org_id"], job["kind"], job["id"])
     for batch in batches:
@@ -28,9 +31,10 @@ def merged_rows(database: Any, job: Any, batches: list[Any], results: list[Any])
             *(job["id"], batch["first_row"], batch["last_row"]),
         )
         marked = told[batch["id"]]["inserted"] + told[batch["id"]]["updated"] if batch["id"] in told else 0
-        if not overwritten and written != (0 if undone else marked):
-            yield f"{where} wrote {written}, the marker says {marked}, undone {undone} times"
-    yield from _whole(database, job, table, list(told.values()), undone)
+        fits = written <= marked if part_undone else written == (0 if undone else marked)
+        if not overwritten and not fits:
+            yield f"{where} wrote {written}, the marker says {marked}, undone: {undone}"
+    yield from _whole(database, job, table, list(told.values()), begun)
 
 
 def _batch(batch: Any, told: Any, inside: list[Any], where: str) -> Iterator[str]:
@@ -53,19 +57,33 @@ def _batch(batch: Any, told: Any, inside: list[Any], where: str) -> Iterator[str
         yield f"{where} have counters that are not the marker's"
 
 
-def _whole(database: Any, job: Any, table: str, told: list[Any], undone: int) -> Iterator[str]:
-    """The job's rows in the table, its old values, its undo."""
+def _whole(database: Any, job: Any, table: str, told: list[Any], undo: Any) -> Iterator[str]:
+    """The job's rows in the table, its old values, its undo: what this has taken back is gone, and nothing else."""
     inserted, updated = (sum(one[word] for one in told) for word in ("inserted", "updated"))
     created = _count(database, f"SELECT count(*) FROM {table} WHERE created_job_id=?", job["id"])
     kept = _count(database, "SELECT count(*) FROM rowmill_oldrow WHERE job_id=?", job["id"])
-    if (created, kept) != ((0, 0) if undone else (inserted, updated)):
-        yield f"merge: {created} created and {kept} old rows, {inserted} and {updated} told, undone {undone} times"
-    sql = "SELECT count(*) FROM rowmill_auditevent WHERE verb='job.undo'"
-    if _count(database, sql) != _count(database, "SELECT count(*) FROM rowmill_undo"):
-        yield "history: the trail and the record differ about an undo"
+    removed, restored = (undo["removed"], undo["restored"]) if undo is not None else (0, 0)
+    if (created + removed, kept + restored) != (inserted, updated):
+        yield f"merge: {created} created and {kept} old rows, {inserted} and {updated} told, {removed} and {restored} undone"
+    if undo is not None:
+        yield from _undo(database, job, undo, inserted + updated)
     twice = f"SELECT count(*) FROM (SELECT 1 AS x FROM {table} GROUP BY org_id, match_key HAVING count(*) > 1) AS t"
     if _count(database, twice):
         yield "merge: one thing stands twice in the table"
+
+
+def _undo(database: Any, job: Any, undo: Any, rows: int) -> Iterator[str]:
+    """Its marker says what it did; the trail has its beginning and, once it is done, its end."""
+    ended = undo["state"] == "DONE"
+    if undo["rows_done"] != undo["removed"] + undo["restored"] + undo["kept"] or undo["rows_done"] > rows:
+        yield "undo: its marker does not add up"
+    if ended and undo["rows_done"] != rows:
+        yield f"undo: done with {undo['rows_done']} of {rows} rows"
+    for verb, times in (("job.undo", 1), ("job.undone", int(ended))):
+        sql = "SELECT count(*) FROM rowmill_auditevent WHERE verb=? AND target_id IN (?, ?)"
+        name = str(job["public_id"])
+        if _count(database, sql, verb, name, str(UUID(name))) != times:
+            yield f"history: the trail and the record differ about {verb}"
 
 
 def _count(database: Any, sql: str, *values: Any) -> int:

@@ -84,7 +84,7 @@ def test_a_storage_that_is_away_costs_no_try(upload, monkeypatch):
     request_effect(upload, "update", None)
     assert effect_due()
     effect = ImportEffect.objects.get()
-    assert (effect.state, effect.claims) == (EffectState.WAITING, 0)
+    assert (effect.state, effect.attempts) == (EffectState.WAITING, 0)
     assert not due_effects().exists()
 
 
@@ -94,7 +94,7 @@ def test_what_fails_again_and_again_is_told_and_can_be_asked_for_anew(upload, mo
 
     monkeypatch.setattr(effects, "preview_import", broken)
     request_effect(upload, "update", None)
-    for _ in range(effects.MOST_CLAIMS):
+    for _ in range(effects.MOST_ATTEMPTS):
         with pytest.raises(RuntimeError):
             effect_due()
     assert effect_due()

@@ -20,6 +20,7 @@ from rowmill.models import AuditEvent, Batch, BatchMerge, BatchState, Contact, J
 from rowmill.orgs import find_caller
 from tests.merging.test_exact import BATCH, HEADER, some_row
 from tests.merging.test_merge import counts
+from tests.merging.undoing import run_undos, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +41,7 @@ def test_the_preview_says_what_the_import_then_does(import_rows, policy):
     import_rows(HEADER, [some_row(dice, 30)[0] for _ in range(40)])
     second = [some_row(dice, 60)[0] for _ in range(40)] + [("C1", "no address", *[""] * 7)]
     job = import_rows(HEADER, second, duplicates="skip")
-    undo_job(find_caller(job.created_by), job)
+    take_back(find_caller(job.created_by), job)
     before = whole_table()
     effect = preview_import(job.upload, {"duplicates": policy})
     assert whole_table() == before
@@ -76,7 +77,7 @@ def test_an_undo_restores_the_table_to_the_letter(import_rows, alice, policy):
     assert told["inserted"] > 0
     assert told["updated"] > 0
     assert may_undo(job)
-    undo = undo_job(alice, job)
+    undo = take_back(alice, job)
     assert whole_table() == before
     assert (undo.removed, undo.kept, undo.kept_ids) == (told["inserted"], 0, [])
     assert not may_undo(job)
@@ -89,12 +90,12 @@ def test_what_somebody_changed_since_is_kept_and_listed(import_rows, alice):
     import_rows(HEADER, [("A", "", "Ann", *[""] * 6), ("B", "", "Bob", *[""] * 6)])
     job = import_rows(HEADER, [(n, "", n * 2, *[""] * 6) for n in "ABCD"])
     edited = import_rows(HEADER, [("B", "", "Barbara", *[""] * 6), ("D", "", "Dora", *[""] * 6)])
-    undo = undo_job(alice, job)
+    undo = take_back(alice, job)
     ids = dict(Contact.objects.values_list("contact_id", "pk"))
     names = dict(Contact.objects.values_list("contact_id", "first_name"))
     assert names == {"A": "Ann", "B": "Barbara", "D": "Dora"}
     assert (undo.removed, undo.restored, undo.kept, undo.kept_ids) == (1, 1, 2, [ids["B"], ids["D"]])
-    assert undo_job(alice, edited).restored == 2
+    assert take_back(alice, edited).restored == 2
     assert dict(Contact.objects.values_list("contact_id", "first_name")) == {"A": "Ann", "B": "BB", "D": "DD"}
 
 
@@ -120,7 +121,7 @@ def test_what_has_the_old_key_by_now_keeps_a_row_as_it_is(import_rows, alice):
     import_rows(HEADER, [("", "x@x.org", "Xenia", *[""] * 6), ("", "y@x.org", "Yves", *[""] * 6)])
     job = import_rows(HEADER, [("X", "x@x.org", "Xena", *[""] * 6)])
     edit_contact(alice, Contact.objects.get(first_name="Yves"), {"email": "x@x.org"})
-    undo = undo_job(alice, job)
+    undo = take_back(alice, job)
     xena = Contact.objects.get(first_name="Xena")
     assert (undo.removed, undo.restored, undo.kept, undo.kept_ids) == (0, 0, 1, [xena.pk])
     assert xena.match_key == "i:X"
@@ -144,7 +145,7 @@ def test_what_a_person_wrote_between_two_changes_of_one_job_is_kept(import_rows,
     monkeypatch.setattr(merge, "merge_batch", Between())
     job = import_rows(HEADER, [("A", "", "Anna", *[""] * 6), ("", "old@x.org", "Annie", *[""] * 6)])
     assert Contact.objects.get().revision == 4
-    undo = undo_job(alice, job)
+    undo = take_back(alice, job)
     ann = Contact.objects.get()
     assert (undo.restored, undo.kept, ann.title, ann.first_name) == (0, 1, "Boss", "Annie")
 
@@ -153,6 +154,9 @@ def test_an_import_that_was_taken_back_is_not_taken_up_again(import_rows, alice)
     job = import_rows(HEADER, [("A", "", "Ann", *[""] * 6)])
     Batch.objects.filter(job=job).update(state=BatchState.CANCELLED, ok=0)
     undo_job(alice, job)
+    with pytest.raises(StateError, match="taken back"):
+        retry_job(alice, job)
+    run_undos()
     with pytest.raises(StateError, match="taken back"):
         retry_job(alice, job)
     assert not Contact.objects.exists()

@@ -17,6 +17,7 @@ from rowmill.models import AuditEvent, Contact, ImportEffect, Job, Org, Upload
 from tests.conftest import People
 from tests.jobs.conftest import work_until_final
 from tests.merging.conftest import as_csv
+from tests.merging.undoing import run_undos
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
@@ -160,10 +161,24 @@ def test_an_import_is_taken_back_and_what_was_changed_since_is_listed(alice: Cli
     address = reverse("job", args=[job.public_id])
     assert "the 4 that it changed get their old values" in text_of(alice.get(address))
     undo = reverse("job-undo", args=[job.public_id])
+    assert "Go 0 Get their old values 4" in text_of(alice.get(undo))
+    assert "A member of acme can start it" in text_of(signed_in(people.ada).get(undo))
     assert signed_in(people.ada).post(undo).status_code == 403
     assert signed_in(people.charlie).post(undo).status_code == 404
     assert alice.post(undo)["Location"] == address
+    live = alice.get(address)
+    assert "0 of 4 rows. Waiting for its turn." in text_of(live)
+    assert 'hx-trigger="every 2s"' in live.content.decode()
+    assert "ask-undo-live" not in live.content.decode()
+    own = signed_in(people.ada).get(undo)
+    assert "The import is being taken back" in text_of(own)
+    assert 'hx-trigger="every 2s"' in own.content.decode()
+    run_undos()
+    own = text_of(alice.get(undo, **HTMX))
+    assert "The import is taken back" in own
+    assert "can be taken back only once" in own
     page = alice.get(address)
+    assert 'hx-trigger="every 2s"' not in page.content.decode()
     assert "0 removed, 3 as they were before, 1 kept" in text_of(page)
     assert reverse("contact", args=[kept.pk]) in page.content.decode()
     assert "ask-undo-live" not in page.content.decode()
@@ -209,6 +224,7 @@ def test_no_cell_goes_where_none_may_be(
         assert "later" in alice.get(at("effect", upload)).content.decode()
         job = start(alice, upload, go_ahead="yes", updated="4")
         alice.post(reverse("job-undo", args=[job.public_id]))
+        run_undos()
     assert "cnry" not in (caplog.text + "".join(capfd.readouterr())).lower()
     assert bytes(ImportEffect.objects.get(upload=upload).examples)
     for model in apps.get_app_config("rowmill").get_models():
