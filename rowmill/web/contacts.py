@@ -35,10 +35,10 @@ from rowmill.web.undone import tell_undo, tell_undos
 
 SESSION_KEY = "contacts"
 SORT_LABELS = {
-    "name": "Last name, A to Z",
-    "-name": "Last name, Z to A",
-    "company": "Company, A to Z",
-    "-company": "Company, Z to A",
+    "name": "Last name, A–Z",
+    "-name": "Last name, Z–A",
+    "company": "Company, A–Z",
+    "-company": "Company, Z–A",
     "-added": "Newest first",
     "added": "Oldest first",
 }
