@@ -167,18 +167,35 @@ def _read_page(
         return read(few=True)
 
 
-def iter_contacts(caller: Caller, ask: Ask, columns: Sequence[str]) -> Iterator[Contact]:
-    """Give all contacts found, oldest first, as they are when their turn comes; what was deleted meanwhile is left out.
+def iter_contacts(caller: Caller, ask: Ask, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Give these columns of all contacts found, oldest first, as they are when their turn comes; what was deleted
+    meanwhile is left out.
 
-    Cost: one search for their numbers, 8 bytes each; then short reads, and no transaction stays open between them.
+    Cost: short reads, and no transaction stays open between them; where not everything is asked for, one search for
+    their numbers before, 8 bytes each.
     """
-    numbers = find_contacts(caller, ask).order_by("id").values_list("id", flat=True)
+    for stretch in _stretches(caller, ask):
+        yield from list(stretch.order_by("id").values_list(*columns))
+
+
+def _stretches(caller: Caller, ask: Ask) -> Iterator[QuerySet[Contact]]:
+    """Give what was found at the beginning, some rows at a time."""
+    everybody = own(caller, Contact)
+    if not ask.narrowed:
+        newest = everybody.order_by("-id").values_list("id", flat=True).first() or 0
+        last = 0
+        while last < newest:
+            rest = everybody.filter(pk__gt=last, pk__lte=newest).order_by("id").values_list("id", flat=True)
+            end = rest[STRETCH_ROWS - 1 : STRETCH_ROWS].first() or newest
+            yield everybody.filter(pk__gt=last, pk__lte=end)
+            last = end
+        return
     with transaction.atomic():
         allow_memory()
+        numbers = find_contacts(caller, ask).order_by("id").values_list("id", flat=True)
         ids = array("q", numbers.iterator(chunk_size=10 * STRETCH_ROWS))
     for start in range(0, len(ids), STRETCH_ROWS):
-        stretch = ids[start : start + STRETCH_ROWS].tolist()
-        yield from list(own(caller, Contact).filter(pk__in=stretch).only("id", *columns).order_by("id"))
+        yield everybody.filter(pk__in=ids[start : start + STRETCH_ROWS].tolist())
 
 
 def _sort(found: QuerySet[Contact], ask: Ask, place: _Place | None, *, few: bool) -> QuerySet[Contact]:

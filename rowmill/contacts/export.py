@@ -11,7 +11,7 @@ from django.conf import settings
 from rowmill import audit
 from rowmill.contacts.browse import Ask, find_contacts, iter_contacts
 from rowmill.contacts.counting import count_contacts
-from rowmill.contacts.showing import FIELD_NAMES, RANGES, write_value
+from rowmill.contacts.showing import FIELD_NAMES, RANGES, make_writer
 from rowmill.errors import InputError
 from rowmill.orgs import Caller
 from rowmill.tabular.writers import write_csv, write_xlsx
@@ -54,8 +54,7 @@ def export_xlsx(caller: Caller, ask: Ask, columns: Sequence[str]) -> IO[bytes]:
 def _lines(caller: Caller, ask: Ask, columns: Sequence[str]) -> Iterator[list[str]]:
     """Give each contact as a line of cells."""
     read = sorted({*columns, *(RANGES[name] for name in columns if name in RANGES)})
-    for contact in iter_contacts(caller, ask, read):
-        yield [write_value(contact, name) for name in columns]
+    yield from map(make_writer(columns, read), iter_contacts(caller, ask, read))
 
 
 def _note(caller: Caller, ask: Ask, export: str, columns: Sequence[str]) -> None:

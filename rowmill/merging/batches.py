@@ -21,7 +21,7 @@ from rowmill.merging.target import Plan
 from rowmill.registry import get_check
 from rowmill.tabular.load import quote_name, quote_text
 
-MEMORY = "128MB"
+MEMORY = "160MB"
 DUPLICATE_WORDS = "Row {winner:,} of this file is about the same one; it stands for both."
 AMBIGUOUS_WORDS = "Rows of this file with different IDs have this key, so nobody can tell which one is meant."
 FindGroups = Callable[[bool], Groups | None]  # told not to wait, it gives None while another thread finds them

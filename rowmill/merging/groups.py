@@ -14,7 +14,7 @@ from rowmill.merging.reader import Reader
 from rowmill.tabular.load import quote_name, quote_text
 
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-JOINED_AT_ONCE = 5_000  # rows
+JOINED_CELLS = 250_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -129,19 +129,19 @@ def _join_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection
             "CREATE OR REPLACE TEMP TABLE raw AS SELECT written.*, winner "
             f"FROM ({rows}) AS written JOIN members ON n = row_number"
         )
-    for number, (first, last) in enumerate(_stretches(sizes)):
+    for number, (first, last) in enumerate(_stretches(sizes, JOINED_CELLS // len(reader.source.header))):
         begin = "INSERT INTO joined" if number else "CREATE OR REPLACE TEMP TABLE joined AS"
         con.execute(f"{begin} {_joined(reader, first, last)}")
     _write(con, groups.joined, "FROM joined")
     con.execute("DROP TABLE IF EXISTS raw; DROP TABLE joined; DROP TABLE members")
 
 
-def _stretches(sizes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int]]:
     """Part winners, in their order and each with its number of rows, such that no part has many more rows than wanted."""
     first = rows = 0
     for place, (winner, size) in enumerate(sizes):
         first, rows = (winner, size) if rows == 0 else (first, rows + size)
-        if rows >= JOINED_AT_ONCE or place == len(sizes) - 1:
+        if rows >= wanted or place == len(sizes) - 1:
             yield first, winner
             rows = 0
 

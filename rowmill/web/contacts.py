@@ -35,14 +35,15 @@ from rowmill.web.undone import tell_undo, tell_undos
 
 SESSION_KEY = "contacts"
 SORT_LABELS = {
-    "name": "Last name, A to Z",
-    "-name": "Last name, Z to A",
-    "company": "Company, A to Z",
-    "-company": "Company, Z to A",
+    "name": "Last name, A–Z",
+    "-name": "Last name, Z–A",
+    "company": "Company, A–Z",
+    "-company": "Company, Z–A",
     "-added": "Newest first",
     "added": "Oldest first",
 }
 LISTED_IMPORTS = 50
+SHOWN_CHARACTERS = 200
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -98,7 +99,13 @@ def _list_context(request: MemberRequest, ask: Ask, page: ContactPage) -> dict[s
 
 def _shape_row(contact: Contact, columns: tuple[str, ...]) -> dict[str, Any]:
     """Lay out a row of the list."""
-    return {"id": contact.pk, "name": name_contact(contact), "cells": [show_value(contact, name) for name in columns]}
+    cells = [_begin(show_value(contact, name)) for name in columns]
+    return {"id": contact.pk, "name": _begin(name_contact(contact)), "cells": cells}
+
+
+def _begin(text: str) -> str:
+    """Give as much of a text as a list shows; a cell may be megabytes long."""
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
 
 
 def _filter_context(request: MemberRequest) -> dict[str, Any]:

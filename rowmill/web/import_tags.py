@@ -73,6 +73,8 @@ def with_label(cause: str, kind: Kind) -> str:
 @register.filter
 def how_sure(match: Match) -> str:
     """Say by what a column is taken for its field."""
+    if match.ignored:
+        return "left out"
     if match.how == "likeness":
         return f"alike, {100 * match.confidence:.0f} %"
     return HOW_WORDS.get(match.how, "")

@@ -54,6 +54,12 @@ class Line:
     said: str
     trouble: str = ""
 
+    @property
+    def doubtful(self) -> bool:
+        """Tell whether somebody should look at it: it is only alike, no field was found for it, or what is said is wrong."""
+        match = self.match
+        return match.how == "likeness" or bool(self.trouble) or not (match.field or match.ignored)
+
 
 # ------------------------------------------------------------------------------------------------ the mapping
 
@@ -90,6 +96,7 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         "standing": find_standing(upload),
         "mapped": len(mapping),
         "alike": sum(line.match.how == "likeness" for line in lines),
+        "doubtful": [line for line in lines if line.doubtful],
     }
     if request.htmx:
         return render(request, "imports/first_rows.html", context | {"renewed": True})

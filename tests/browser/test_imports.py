@@ -76,3 +76,31 @@ def test_a_file_is_mapped_looked_at_imported_and_taken_back(page: Page, tmp_path
     page.get_by_role("link", name="Columns").click()
     expect(page.get_by_label("Reach")).to_be_disabled()
     assert complaints == []
+
+
+def test_the_doubtful_columns_alone_by_keyboard(page: Page, tmp_path: Path, complaints: list[str]) -> None:
+    send(page, tmp_path, contacts("Owner", 3).replace("Reach", "E-mail"))
+    lines = page.locator(".mapping-line:visible")
+    expect(lines).to_have_count(5)
+    only = page.get_by_label("Only the 3 doubtful")
+    only.focus()
+    page.keyboard.press("Space")
+    expect(lines).to_have_count(3)
+    expect(page.locator("#first-rows")).to_contain_text("c0@example.org")
+    title = page.get_by_label("Field for the column Jobb Title")
+    title.focus()
+    page.keyboard.type("Seniority")
+    page.keyboard.press("Enter")  # goes on to the next column that is shown, and saves nothing
+    expect(page.get_by_label("Field for the column Staff")).to_be_focused()
+    expect(page.locator("#how-3")).to_have_text("set by hand, not saved yet")
+    expect(page.locator("#first-rows")).to_contain_text("Seniority")
+    page.keyboard.type("something")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Field for the column Staff")).to_have_value("Keep as extra")
+    only.uncheck()
+    page.get_by_label("Find a column").fill("name")
+    expect(lines).to_have_count(1)
+    expect(page.locator("#shown-columns")).to_have_text("1 of 5 columns")
+    assert "/mapping" in page.url
+    fit_everywhere(page, "the columns that are found")
+    assert not complaints
