@@ -41,7 +41,7 @@ class Real:
         from rowmill.jobs.submit import rows_per_batch
         from rowmill.registry import get_kind
 
-        return rows_per_batch(get_kind("claim_status"), {"in_flight": in_flight})
+        return rows_per_batch(get_kind("claim_status"), {"in_flight": in_flight}, 1)
 
     # ------------------------------------------------------------------------------------ what the parts cost
 

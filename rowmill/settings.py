@@ -209,6 +209,7 @@ STATIC_ROOT: str | None = None  # nothing is collected: WhiteNoise serves straig
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_500  # the mapping has a box for each of up to 2,000 columns
 FILE_UPLOAD_TEMP_DIR: str | None = None
 
 # ------------------------------------------------------------------------------------------------ sign-in

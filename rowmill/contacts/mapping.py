@@ -52,17 +52,18 @@ class Match:
 
 def match_columns(header: Sequence[str], columns: Sequence[Column]) -> list[Match]:
     """Match each column of a file to at most one field: by exact name, then by alias, then by likeness."""
-    names = name_columns(header)
+    names, folded = name_columns(header), [fold(cell) for cell in header]
     found: dict[int, tuple[str, How, float]] = {}
     taken: set[str] = set()
     for column in columns:
         for n, spelling in enumerate((column.name, *column.aliases)):
-            places = [i for i, cell in enumerate(header, 1) if fold(cell) == fold(spelling) and i not in found]
+            said = fold(spelling)
+            places = [i for i, cell in enumerate(folded, 1) if cell == said and i not in found]
             if places:
                 found[places[0]] = (column.name, "alias" if n else "name", 0.95 if n else 1.0)
                 taken.add(column.name)
                 break
-    for place, name, likeness in _likely(header, columns, set(found), taken):
+    for place, name, likeness in _likely(folded, columns, set(found), taken):
         if place not in found and name not in taken:
             found[place] = (name, "likeness", round(likeness, 2))
             taken.add(name)
@@ -70,16 +71,18 @@ def match_columns(header: Sequence[str], columns: Sequence[Column]) -> list[Matc
 
 
 def _likely(
-    header: Sequence[str], columns: Sequence[Column], mapped: Collection[int], taken: Collection[str]
+    folded: Sequence[str], columns: Sequence[Column], mapped: Collection[int], taken: Collection[str]
 ) -> list[tuple[int, str, float]]:
     """Give what is alike, best first. Shape: (place, field, likeness)."""
     spellings = [(fold(s), c.name) for c in columns if c.name not in taken for s in (c.name, *c.aliases)]
     found = []
-    for place, cell in enumerate(header, 1):
-        if place in mapped or len(fold(cell)) < 4:
+    for place, cell in enumerate(folded, 1):
+        if place in mapped or len(cell) < 4:
             continue
         for spelling, name in spellings:
-            matcher = difflib.SequenceMatcher(None, fold(cell), spelling)
+            if 2 * min(len(cell), len(spelling)) < LIKE_ENOUGH * (len(cell) + len(spelling)):
+                continue  # no two texts of these lengths are; the look at their letters takes a hundred times as long
+            matcher = difflib.SequenceMatcher(None, cell, spelling)
             if matcher.quick_ratio() >= LIKE_ENOUGH and (ratio := matcher.ratio()) >= LIKE_ENOUGH:
                 found.append((place, name, ratio))
     return sorted(found, key=lambda one: (-one[2], one[0], one[1]))

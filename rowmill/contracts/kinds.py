@@ -123,6 +123,10 @@ class Kind:
     merges: ClassVar[bool] = False  # then a batch is done whole, by `prepare` and `merge` instead of `process`
     makes_jobs: ClassVar[bool] = True  # else a line of work takes its files in, and no job runs over them
 
+    def rows_per_batch(self, columns: int) -> int:
+        """Give how many rows of a file with so many columns one batch has."""
+        return self.batch_rows
+
     def judge(self, upload: Any, usual: Callable[[Any], Any]) -> Any:
         """Judge an upload that the caller holds; a kind may have a way of its own. Raises: what the usual way raises."""
         return usual(upload)

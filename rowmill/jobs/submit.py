@@ -110,7 +110,7 @@ def make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring
         celery_task_id=ring_id,
         created_by=user,
     )
-    size = rows_per_batch(get_kind(upload.kind), options)
+    size = rows_per_batch(get_kind(upload.kind), options, len(upload.header))
     Batch.objects.bulk_create(
         (
             Batch(
@@ -141,10 +141,10 @@ def need_balance(upload: Upload) -> None:
         )
 
 
-def rows_per_batch(kind: Kind, options: Mapping[str, Any]) -> int:
+def rows_per_batch(kind: Kind, options: Mapping[str, Any], columns: int) -> int:
     """Give the rows of a batch: the kind's own, more where the payer account allows more calls at once than that fills."""
     in_flight = int(options.get("in_flight") or 0)
-    return max(kind.batch_rows, -(-in_flight // settings.ROWMILL_CONCURRENCY))
+    return max(kind.rows_per_batch(columns), -(-in_flight // settings.ROWMILL_CONCURRENCY))
 
 
 def take_file(

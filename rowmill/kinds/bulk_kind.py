@@ -16,6 +16,7 @@ from rowmill.merging.groups import drop_groups, find_groups
 from rowmill.merging.reader import make_reader
 from rowmill.merging.target import Target
 
+MOST_CELLS = 500_000  # of a batch: it is held in memory, and memory is what a wide file would take most of
 MERGE = "rowmill.merging.merge"  # by name: a kind's columns and checks are looked at without a database too
 
 
@@ -59,6 +60,10 @@ class BulkKind(Kind):
         return type(
             f"{cls.__name__}_{slug}", (cls,), {"__doc__": f"{label}, as a Table Schema tells them.", **declared}
         )
+
+    def rows_per_batch(self, columns: int) -> int:
+        """Give `batch_rows`, of a wide file fewer."""
+        return max(1, min(self.batch_rows, MOST_CELLS // max(1, columns)))
 
     def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Tell which rows break checks. The sound ones are merged: `prepare` and `merge` do that."""

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from rowmill.doorbell import INTERACTIVE, ring
 from rowmill.errors import InputError, LostLease, RowmillError, StorageFault
+from rowmill.faults import fault_point
 from rowmill.merging.preview import Difference, preview_import
 from rowmill.merging.target import POLICIES, Target
 from rowmill.models import AuditEvent, BatchMerge, EffectState, ImportEffect, Undo, Upload, UploadState, User
@@ -146,6 +147,7 @@ def request_effect(upload: Upload, policy: str, user: User | None) -> ImportEffe
             effect.refresh_from_db()
         else:
             return effect
+    fault_point("effect_asked")
     ring(INTERACTIVE)
     return effect
 
@@ -207,6 +209,9 @@ def run_effect(effect: ImportEffect) -> None:
 
     def tell(rows: int) -> None:
         _write(effect, rows_done=rows, lease_until=Now() + LEASE)
+        fault_point("effect_stretch")
+
+    fault_point("effect_claimed")
 
     as_of = timezone.now()  # what others write from here on it may have seen or not: then it is outdated
     trail = AuditEvent.objects.filter(org_id=upload.org_id).aggregate(last=Max("position"))["last"] or 0
@@ -239,6 +244,7 @@ def run_effect(effect: ImportEffect) -> None:
         examples=_seal(effect, found.examples),
         **counts,
     )
+    fault_point("effect_done")
     log.info("effect worked out", upload_id=str(upload.public_id), rows=upload.row_count)
 
 

@@ -95,7 +95,9 @@ def _special() -> str:
 def _joined(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:
     """Give one row for each thing that several rows are about."""
     places = reader.needed_places()
-    typed = reader.typed(reader.trimmed(reader.rows("row_number IN (SELECT n FROM members)", places), places))
+    some = con.execute("SELECT count(*) FROM members").fetchall()[0][0]  # mostly none: then nothing is read
+    where = "row_number IN (SELECT n FROM members)" if some else "false"
+    typed = reader.typed(reader.trimmed(reader.rows(where, places), places))
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "

@@ -77,8 +77,9 @@ def preview_import(
         name = _name(upload, options)
         try:
             groups = find_groups(reader, scratch, name, connect_duck(scratch))
-            for first in range(1, upload.row_count + 1, STRETCH_ROWS):
-                last = min(upload.row_count, first + STRETCH_ROWS - 1)
+            stretch = min(STRETCH_ROWS, kind.rows_per_batch(len(upload.header)))
+            for first in range(1, upload.row_count + 1, stretch):
+                last = min(upload.row_count, first + stretch - 1)
                 _compare(upload, reader, groups, (first, last), effect, examples)
                 if on_progress is not None:
                     on_progress(last)

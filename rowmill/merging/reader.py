@@ -11,10 +11,15 @@ from rowmill.errors import ConfigError
 from rowmill.merging.target import POLICIES, Plan, Target, TargetField, plan_merge
 from rowmill.registry import get_check
 from rowmill.tabular.cleaning import CLEANERS, edges, trimmed
+from rowmill.tabular.header import fold
 from rowmill.tabular.load import BLANK, quote_name, quote_text
 from rowmill.tabular.rows import name_columns
 
 ROW = ("row_number", "line_number", "match_key", "adopts")
+_EXPRESSIONS = 150
+# A JSON object of filled texts that every database takes: no NUL and no half of a character by its number.
+_JSON_TEXT = '"(?:[^"\\\\\\x00-\\x1f]|\\\\(?:["\\\\/bfnrt]|u00(?:0[1-9a-f]|1[0-9a-f])))+"'
+_OBJECT = f"\\{{{_JSON_TEXT}: ?{_JSON_TEXT}(?:, ?{_JSON_TEXT}: ?{_JSON_TEXT})*\\}}"
 _ROW_TYPES = {"row_number": "BIGINT", "line_number": "BIGINT", "adopts": "BOOLEAN"}
 
 
@@ -133,12 +138,25 @@ class Reader:
         """Give a JSON object of the filled cells of unknown columns, by header."""
         names = name_columns(self.source.header)
         places = self.extra_places()
+        members = [quote_text(_json_text(names[p - 1]) + ":") for p in places]
+        if len(places) > _EXPRESSIONS:  # each expression has memory of its own, for 2,048 rows, however few there are
+            cells = ", ".join(f"c{p}" for p in places)
+            told = f"CASE WHEN v <> '' THEN [{', '.join(members)}][i] || to_json(v)::VARCHAR END"
+            filled = f"list_filter(list_transform([{cells}], lambda v, i: {told}), lambda one: one IS NOT NULL)"
+            return f"nullif('{{' || array_to_string({filled}, ',') || '}}', '{{}}')"
         parts = ", ".join(
-            f"CASE WHEN c{p} <> '' THEN {quote_text(_json_text(names[p - 1]) + ':')} || to_json(c{p})::VARCHAR END"
-            for p in places
+            f"CASE WHEN c{p} <> '' THEN {self._member(p, member)} END"
+            for p, member in zip(places, members, strict=True)
         )
         blank = " AND ".join(f"c{p} = ''" for p in places)
         return f"CASE WHEN {blank} THEN NULL ELSE '{{' || concat_ws(',', {parts}) || '}}' END"
+
+    def _member(self, place: int, name: str) -> str:
+        """Give a filled cell as a member of the object; a whole object of texts, as an export has it, as its members."""
+        plain = f"{name} || to_json(c{place})::VARCHAR"
+        if fold(self.source.header[place - 1]) != fold(self.plan.target.extra):
+            return plain
+        return f"CASE WHEN regexp_full_match(c{place}, '{_OBJECT}') THEN c{place}[2:-2] ELSE {plain} END"
 
     def _problem(self) -> str:
         """Give the problems of a row as the copy would have them, for a mapping that was changed since."""

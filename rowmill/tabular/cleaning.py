@@ -11,6 +11,8 @@ from dataclasses import dataclass
 _ZS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 WHITE = f"E'{_ZS}\\t\\r\\n\ufeff'"
 _GAP = "E'\\x1f'"
+# What an export of ours puts an apostrophe before (tabular.writers), as people do by hand: "'+1 212 ..." is "+1 212 ...".
+_MARKED = "''([=+@\uff1d\uff0b\uff0d\uff20-])"
 _SPACE = "[\\s\\p{Zs}\\x{feff}]"
 _NUMBER = "(?:\\d{1,3}(?:,\\d{3})+|\\d+)(?:\\.\\d+)?"
 _SCALE = "(?:[kK]|[mM]{1,2}|[mM][nN]|[bB]|[bB][nN]|[tT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)"
@@ -36,13 +38,13 @@ class Cleaner:
 
 
 def trimmed(column: str) -> str:
-    """Give a cell without blanks at its ends."""
-    return f"trim({column}, {WHITE})"
+    """Give a cell without blanks at its ends, and without the apostrophe that keeps a spreadsheet from running it."""
+    return f"regexp_replace(trim({column}, {WHITE}), '^{_MARKED}', '\\1')"
 
 
 def edges(columns: list[str]) -> str:
-    """Give the condition for a row of which some cell has a blank at an end: one look instead of one for each cell."""
-    pattern = f"(?:^|\\x1f){_SPACE}|{_SPACE}(?:\\x1f|$)"
+    """Give the condition for a row of which `trimmed` changes some cell: one look instead of one for each cell."""
+    pattern = f"(?:^|\\x1f)(?:{_SPACE}|{_MARKED})|{_SPACE}(?:\\x1f|$)"
     return f"regexp_matches(concat_ws({_GAP}, {', '.join(columns)}), '{pattern}')"
 
 

@@ -54,7 +54,7 @@ def edit(request: MemberRequest, contact_id: int) -> HttpResponse:
     changed = {name: cell for name, cell in cells.items() if cell != before[name]}
     seen = request.POST.get("revision", "")
     try:
-        edit_contact(request.caller, contact, changed, int(seen) if seen.isdecimal() else None)
+        edit_contact(request.caller, contact, changed, int(seen[:18]) if seen.isdecimal() else None)
     except InputError as error:
         return _form(request, contact, {**before, **cells}, error.details.get("fields", {}), str(error))
     except StateError as error:

@@ -43,6 +43,7 @@ SORT_LABELS = {
     "added": "Oldest first",
 }
 LISTED_IMPORTS = 50
+SHOWN_CHARACTERS = 200
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -98,7 +99,13 @@ def _list_context(request: MemberRequest, ask: Ask, page: ContactPage) -> dict[s
 
 def _shape_row(contact: Contact, columns: tuple[str, ...]) -> dict[str, Any]:
     """Lay out a row of the list."""
-    return {"id": contact.pk, "name": name_contact(contact), "cells": [show_value(contact, name) for name in columns]}
+    cells = [_begin(show_value(contact, name)) for name in columns]
+    return {"id": contact.pk, "name": _begin(name_contact(contact)), "cells": cells}
+
+
+def _begin(text: str) -> str:
+    """Give as much of a text as a list shows; a cell may be megabytes long."""
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
 
 
 def _filter_context(request: MemberRequest) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection
 
 from rowmill.jobs import halve
+from rowmill.jobs.arrive import effect_due, submit_intended
 from rowmill.jobs.claim import claim_batch
 from rowmill.jobs.progress import read_progress
 from rowmill.jobs.run import run_batch
@@ -17,13 +18,14 @@ from rowmill.jobs.sweep import sweep
 from rowmill.jobs.undoing import undo_due
 from rowmill.kinds.bulk_kind import BulkKind
 from rowmill.kinds.contact_import import ContactImport
-from rowmill.merging import takeback
+from rowmill.merging import preview, takeback
+from rowmill.merging.effects import request_effect
 from rowmill.merging.undo import undo_job
-from rowmill.models import AuditEvent, BatchMerge, Contact, Job, Org, Undo
+from rowmill.models import AuditEvent, BatchMerge, Contact, ImportEffect, Job, Org, Undo, Upload
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
 
-BULK_STORIES = ("merge", "merge_poison")
+BULK_STORIES = ("merge", "merge_poison", "effect")
 ROWS, BATCH, POISONED = 8, 4, 2
 SECONDS = 60.0
 WHAT = ("contact_id", "first_name", "email", "employees", "match_key", "revision", "created_job_id", "import_job_id")
@@ -41,7 +43,7 @@ def prepare_merge(story: str) -> bytes:
         Contact.objects.create(
             org=org, contact_id=number, first_name=name, employees=staff, match_key=f"i:{number}", revision=3
         )
-    lines = LINES if story == "merge" else LINES[:BATCH]
+    lines = LINES[:BATCH] if story == "merge_poison" else LINES
     return "".join(f"{line}\n" for line in (HEADER, *lines)).encode()
 
 
@@ -124,6 +126,30 @@ def tell_poison(caller: Caller, make_job: Callable[[], Job], run_out: Callable[[
 
 def _failed(job: Job) -> set[int]:
     return set(job.results.filter(outcome="failed").values_list("row_number", flat=True))
+
+
+def tell_effect(caller: Caller, upload: Upload) -> None:
+    """Its effect is worked out in stretches and the import starts by itself; should workers die of it, a person asks anew."""
+    ContactImport.batch_rows, preview.STRETCH_ROWS = BATCH, 2
+    Org.objects.filter(pk=caller.org.pk).update(go_ahead_percent=40)
+    Upload.objects.filter(pk=upload.pk).update(intent={"duplicates": "update"})
+    upload.refresh_from_db()
+    before, until = in_table(), time.monotonic() + SECONDS
+    if not upload.jobs.exists():
+        submit_intended(upload)
+    while not Job.objects.exists():
+        assert time.monotonic() < until, "the effect does not come to its end"
+        effect_due()
+        sweep()
+        effect = ImportEffect.objects.get()
+        if effect.state == "FAILED":
+            request_effect(upload, "update", caller.user)
+        elif effect.state == "DONE" and not Job.objects.exists():
+            submit_intended(upload)  # as the sweeper does after two minutes
+    effect = ImportEffect.objects.get()
+    assert {name: getattr(effect, name) for name in TOLD} == TOLD
+    if not BatchMerge.objects.exists():
+        assert in_table() == before, "working the effect out wrote something"
 
 
 def _done(verb: str) -> bool:

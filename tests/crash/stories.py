@@ -50,7 +50,7 @@ from rowmill.uploads.places import get_storage, original_key
 from rowmill.uploads.receive import begin_upload, finish_upload, receive_whole
 from rowmill.uploads.sessions import cancel_session, open_session
 from tests.crash.cohort_story import prepare_cohort, prepare_recheck, tell_cohort, tell_recheck
-from tests.crash.merge_story import BULK_STORIES, effect_alone, prepare_merge, tell_merge, tell_poison
+from tests.crash.merge_story import BULK_STORIES, effect_alone, prepare_merge, tell_effect, tell_merge, tell_poison
 from tests.probe import Probe
 
 registry.extend({"probe": "tests.probe.Probe"}, {}, {})
@@ -343,6 +343,7 @@ STORIES: dict[str, Callable[[], None]] = {
     "cohort": cohort,
     "merge": lambda: (restart(), tell_merge(caller(), only_job, run_out))[1],
     "merge_poison": lambda: (restart(), tell_poison(caller(), only_job, run_out))[1],
+    "effect": lambda: (restart(), tell_effect(caller(), Upload.objects.get()), run_out())[2],
     "rechecked": rechecked,
     "work": work,
     "stop": stop,

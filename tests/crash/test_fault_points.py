@@ -20,6 +20,7 @@ STORIES = (
     "cohort",
     "merge",
     "merge_poison",
+    "effect",
     "work",
     "steer",
     "poison",

@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from rowmill.registry import get_check
-from rowmill.tabular.cleaning import CLEANERS, trimmed
+from rowmill.tabular.cleaning import CLEANERS, edges, trimmed
+from rowmill.tabular.writers import make_harmless
 
 CELLS: dict[str, dict[str, Any]] = {
     "count": {
@@ -77,6 +78,13 @@ def test_a_check_finds_bad_just_what_its_cleaner_cannot_read(slug):
 
 def test_blanks_of_every_kind_go():
     assert ask(trimmed("cell"), "\ufeff \t\u00a0 a b \r\n") == "a b"
+
+
+def test_the_apostrophe_goes_that_an_export_put_before_a_cell():
+    cells = ["=1+1", "+1 212", "-x", "@x", "\uff1dx", "'quoted'", "'s Gravenhage", "'1"]
+    for cell in cells:
+        assert ask(trimmed("cell"), make_harmless(cell)) == cell
+        assert ask(edges(["'plain'", "cell"]), make_harmless(cell)) is (make_harmless(cell) != cell)
 
 
 @pytest.mark.parametrize(

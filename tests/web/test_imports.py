@@ -161,7 +161,7 @@ def test_an_import_is_taken_back_and_what_was_changed_since_is_listed(alice: Cli
     address = reverse("job", args=[job.public_id])
     assert "the 4 that it changed get their old values" in text_of(alice.get(address))
     undo = reverse("job-undo", args=[job.public_id])
-    assert "Go 0 Get their old values 4" in text_of(alice.get(undo))
+    assert "Would go 0 Would get their old values 4" in text_of(alice.get(undo))
     assert "A member of acme can start it" in text_of(signed_in(people.ada).get(undo))
     assert signed_in(people.ada).post(undo).status_code == 403
     assert signed_in(people.charlie).post(undo).status_code == 404

@@ -1,0 +1,43 @@
+"""Wide files: as many columns as a table may have go through the mapping's page and the import, in the memory that there is."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from rowmill.jobs.submit import take_file
+from rowmill.kinds.contact_import import ContactImport
+from rowmill.merging import reader
+from rowmill.models import Batch, Contact, Upload
+from tests.merging.conftest import as_csv
+from tests.merging.test_merge import counts
+
+pytestmark = pytest.mark.django_db
+WIDE = 1_100
+
+
+def test_a_wide_file_has_smaller_batches():
+    assert [ContactImport().rows_per_batch(columns) for columns in (1, 50, 500, 2_000)] == [10_000, 10_000, 1_000, 250]
+
+
+@pytest.mark.parametrize("expressions", [0, 150])
+def test_many_unknown_columns_are_kept_as_few_are(import_rows, monkeypatch, expressions):
+    monkeypatch.setattr(reader, "_EXPRESSIONS", expressions)
+    import_rows(("email", 'si"ze', "Note", "Ort"), [("a@b.co", '4"2', "\\", ""), ("b@b.co", "", "", "")])
+    assert [one.extra for one in Contact.objects.order_by("id")] == [{'si"ze': '4"2', "Note": "\\"}, {}]
+
+
+@pytest.mark.slow
+def test_a_thousand_columns_are_mapped_and_imported(people, alice, import_rows):
+    header = ("email", *(f"ours {n}" for n in range(1, WIDE)))
+    rows = [(f"p{n}@b.co", *("x" for _ in range(1, WIDE))) for n in range(3)]
+    take_file(alice, "contact_import", "wide.csv", [as_csv(header, rows)], intent={"review": True})
+    browser = Client()
+    browser.force_login(people.alice)
+    address = reverse("upload-mapping", args=[Upload.objects.get().public_id])
+    said = {f"c{n}": "Keep as extra" for n in range(2, WIDE + 1)} | {"c1": "E-mail", "do": "save"}
+    assert browser.post(address, said).status_code == 303
+    job = import_rows(header, rows)
+    assert (counts(job)["inserted"], Batch.objects.get(job=job).attempts) == (3, 1)
+    assert len(Contact.objects.first().extra) == WIDE - 1
