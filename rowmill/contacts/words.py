@@ -96,22 +96,29 @@ def _lexeme(org_id: int, text: str) -> str:
 
 def _scan(words: list[str], digits: str, values: Mapping[str, str], without_email: bool) -> list[Condition]:
     """Give the conditions where there is no such index: every contact of the org is looked at."""
-    found = [
-        Condition(f"lower(replace(substr({name}, 1, 40), ' ', '_')) = lower(%s)", _fold(value))
-        for name, value in values.items()
-    ]
+    found = []
+    for name, value in values.items():
+        folded = list(dict.fromkeys(_fold(one) for one in _spellings(value)))
+        marks = ", ".join(["lower(%s)"] * len(folded))
+        found.append(Condition(f"lower(replace(substr({name}, 1, 40), ' ', '_')) IN ({marks})", *folded))
     if without_email:
         found.append(Condition("email = ''"))
     text = (
         "' ' || replace(first_name || ' ' || last_name || ' ' || company, '-', ' ') || ' ' || replace(email, '@', ' ')"
     )
-    spoken = [f"% {_literal(word)}%" for whole in words for word in _split(whole)]
-    sql = " AND ".join([f"{text} LIKE %s ESCAPE '!'"] * len(spoken))
+    asked = [_spellings(word) for whole in words for word in _split(whole)]
+    spoken = [f"% {_literal(spelling)}%" for spellings in asked for spelling in spellings]
+    sql = " AND ".join("(" + " OR ".join([f"{text} LIKE %s ESCAPE '!'"] * len(one)) + ")" for one in asked)
     if digits:
         sql = " OR ".join(filter(None, [sql and f"({sql})", "phone_numbers LIKE %s"]))
         spoken = [*spoken, f'%{digits}"%']
     found += [Condition(sql, *spoken)] if sql else []
     return found + _addresses(words)
+
+
+def _spellings(word: str) -> list[str]:
+    """Give a word with its capitals in the usual ways: SQLite holds only those of ASCII alike."""
+    return [word] if word.isascii() else list(dict.fromkeys([word, word.lower(), word.title(), word.upper()]))
 
 
 def _addresses(words: list[str]) -> list[Condition]:

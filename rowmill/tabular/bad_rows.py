@@ -7,11 +7,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from rowmill.tabular import load
 from rowmill.tabular.load import Bad
 
 MOST_AT_ONCE = 250_000
+_BITS = 32
+# What DuckDB makes a join of, or a window.
+_JOINED = re.compile(r"\b(?:SELECT|FROM|OVER)\b|\bIN\s*\((?:[^,()]*,){3}", re.I)
 _CELL = re.compile(r"\bc\d+\b")
 
 
@@ -81,6 +86,74 @@ class BadRows:
         self.con.execute("DROP TABLE counted")
         return found[0], found[1], counted, looked
 
+    def take(self, number: int, source: str, before: int) -> tuple[int, int, list[int]] | None:
+        """Count and list as `count` does, on all cores, without looks: what each row meets is kept until all are read.
+
+        None where it is not sure that the rows came in their order. Cost: memory for all rows of the source, `kept_bytes` each.
+        """
+        bad = self._tables[number]
+        dates = [i for i, one in enumerate(bad) if _cell(one)]
+        kept = [
+            " | ".join(
+                f"CASE WHEN h{i} THEN {_bit(i)} ELSE 0::UINTEGER END" for i in range(at, min(at + _BITS, len(bad)))
+            )
+            + f" AS m{at // _BITS}"
+            for at in range(0, len(bad), _BITS)
+        ]
+        if dates:
+            cells = ", ".join(f"CASE WHEN h{i} THEN {_cell(bad[i])} END" for i in dates)
+            kept.append(f"CASE WHEN {' OR '.join(f'h{i}' for i in dates)} THEN [{cells}] END AS v")
+        worked_out = ", ".join(f"({one.condition}) AS h{i}" for i, one in enumerate(bad))
+        # Rows stay in their order in a table that is made of them; DuckDB numbers them on one core only.
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE met AS SELECT {', '.join(kept)} FROM (SELECT {worked_out}, * FROM {source})"
+        )
+        if not load.kept_order(self.con):
+            return None
+        words = ", ".join(f"m{at // _BITS}" for at in range(0, len(bad), _BITS))
+        flags = [_is_met(i) for i in range(len(bad))]
+        rejecting = " OR ".join(flag for flag, one in zip(flags, bad, strict=True) if one.rejects) or "false"
+        sums = "".join(f", coalesce(sum(times) FILTER ({flag}), 0)::BIGINT" for flag in (rejecting, *flags))
+        found = self.con.execute(
+            f"SELECT coalesce(sum(times), 0)::BIGINT{sums} FROM (SELECT {words}, count(*) AS times FROM met GROUP BY {words})"
+        ).fetchall()[0]
+        if any(found[2:]):
+            columns = "".join(
+                f", {flag}{f', v[{dates.index(i) + 1}]' if i in dates else ''}" for i, flag in enumerate(flags)
+            )
+            some = " OR ".join(f"{word} <> 0" for word in words.split(", "))
+            rows = load.number_rows("met")
+            self.con.execute(f"INSERT INTO {_name(number)} SELECT n + {before}{columns} FROM {rows} WHERE {some}")
+        self.con.execute("DROP TABLE met")
+        return found[0], found[1], list(found[2:])
+
+    def problems(self, labels: Collection[str], rows: int) -> npt.NDArray[np.uint32] | None:
+        """Give the code of each row's problems in the table load.TEXTS, 0 for none; None where no row was looked at for any.
+
+        Such a text is "label;label" for the conditions that the row meets.
+        """
+        parts = []
+        for number, bad in enumerate(self._tables):
+            told = [
+                f"CASE WHEN h{i} THEN {load.quote_text(one.label)} END"
+                for i, one in enumerate(bad)
+                if one.label in labels
+            ]
+            if told:
+                parts.append(f"SELECT n, nullif(concat_ws(';', {', '.join(told)}), '') AS text FROM {_name(number)}")
+        if not parts:
+            return None
+        [listed] = parts  # the conditions that reject rows are those of one list
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE told AS SELECT * FROM ({listed}) WHERE text IS NOT NULL")
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {load.TEXTS} AS "
+            "SELECT text, row_number() OVER (ORDER BY text) AS code FROM (SELECT DISTINCT text FROM told)"
+        )
+        found = self.con.execute(f"SELECT n, code FROM told JOIN {load.TEXTS} USING (text)").fetchnumpy()
+        codes = np.zeros(rows, np.uint32)
+        codes[found["n"] - 1] = found["code"]
+        return codes
+
     def first(self, label: str, limit: int) -> list[int]:
         """Give the first rows that meet a condition."""
         for number, bad in enumerate(self._tables):
@@ -114,6 +187,26 @@ class BadRows:
             sql = "SELECT min(n), max(n), count_if(rejected)"
         sql += f" FROM ({' UNION ALL '.join(parts)}) GROUP BY (n - 1) // {rows} ORDER BY 1"
         return self.con.execute(sql).fetchall()
+
+
+def may_take(bad: Sequence[Bad]) -> bool:
+    """Tell whether `BadRows.take` is worth trying for these conditions: none looks beyond its row, or into a long list."""
+    return bool(bad) and not any(one.over_all or _JOINED.search(one.condition) for one in bad)
+
+
+def kept_bytes(bad: Sequence[Bad]) -> int:
+    """Give how many bytes `BadRows.take` keeps of a row."""
+    return 4 * (len(bad) // _BITS + 1) + 16 * any(_cell(one) for one in bad)
+
+
+def _bit(condition: int) -> str:
+    """Give the number that stands for a condition among those of its word."""
+    return f"{1 << condition % _BITS}::UINTEGER"
+
+
+def _is_met(condition: int) -> str:
+    """Give the SQL that tells whether a row meets a condition, by the words that `take` keeps."""
+    return f"(m{condition // _BITS} & {_bit(condition)}) <> 0"
 
 
 def _cell(one: Bad) -> str:

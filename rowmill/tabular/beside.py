@@ -6,19 +6,21 @@ import hashlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from rowmill.tabular import load
-from rowmill.tabular.bad_rows import BadRows
+from rowmill.tabular.bad_rows import BadRows, kept_bytes, may_take
 from rowmill.tabular.first_look import FirstLook
 from rowmill.tabular.ledger import Ledger
 from rowmill.tabular.load import Bad
 from rowmill.tabular.notes import Notes
 
 _BLOCK = 1 << 20
+_MOST_KEPT = 64_000_000  # bytes, of what rows meet
 
 
 class Digest:
@@ -53,7 +55,7 @@ class Loader:
 
     What goes wrong in the thread, but for DuckDB's own errors, is raised by `join`.
     `ids_of`: the column (1-based) whose distinct values the same pass is to gather, None for none. `look`: the first look
-    at the cells, which it takes where it gathers no such values.
+    at the cells, which it takes where it gathers no such values. `rows_about`: how many rows there may be.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Loader:
         bad: Sequence[Bad],
         ids_of: int | None = None,
         look: FirstLook | None = None,
+        rows_about: int = 0,
     ) -> None:
+        self.rows_about, self._may_take = rows_about, may_take(bad)
         self.con, self.bad, self.ids_of, self.look = con, bad, ids_of, look
         self.source: str | None = None
         self.count, self.rejected, self.counts = 0, 0, [0] * len(bad)
@@ -186,8 +190,15 @@ class Loader:
     def _count(self, source: str) -> tuple[int, int, list[int]]:
         """Count the rows of a source, then list the bad ones: of a file that is read whole, mostly none are.
 
-        Its IDs are gathered too; the verdict does not hang on whether there is memory for those.
+        Its IDs are gathered too; the verdict does not hang on whether there is memory for those. Where what its rows meet can
+        be held until all are read, both are done in one reading.
         """
+        if (
+            self.ids_of is None
+            and kept_bytes(self.bad) * self.rows_about <= _MOST_KEPT
+            and (told := self._take(source))
+        ):
+            return told
         found = self._count_with_ids(source)
         if found is None:
             found = load.count_rows(self.con, source, self.bad, looks=self._ask(source))
@@ -200,12 +211,23 @@ class Loader:
         """Count the rows of a part and list the bad ones in one reading: where some rows are broken, others have bad cells."""
         if self.ids_of is not None:
             return self._count(source)
+        if told := self._take(source):
+            return told
         try:
             count, rejected, counts, looked = self.listed.count(self._list, source, self._ask(source), self.count)
         except load.OutOfMemory:
             return self._count(source)
         self._look_at(looked)
         return count, rejected, counts
+
+    def _take(self, source: str) -> tuple[int, int, list[int]] | None:
+        """Count the rows of a source and list the bad ones by what is kept of each; None where that cannot be."""
+        if self.look is None and self._may_take:
+            with suppress(load.OutOfMemory):
+                told = self.listed.take(self._list, source, self.count)
+                self._may_take = told is not None
+                return told
+        return None
 
     def _count_with_ids(self, source: str) -> tuple[int, int, list[int], list[int]] | None:
         """Count the rows of a source and gather its IDs; None where that is not asked for, or needs too much memory."""

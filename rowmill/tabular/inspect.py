@@ -270,7 +270,8 @@ class _Attempt:
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
         look = FirstLook(header.names) if self.thorough else None
-        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column), look)
+        rows_about = source.stat().st_size * len(rows) // max(1, rows[-1].end)
+        loader = Loader(con, conditions.bad, header.mapping.get(self.rules.id_column), look, rows_about)
         clean = Clean(
             source,
             self.temp / "clean",

@@ -230,13 +230,14 @@ class Ledger:
         apart = held[0].after_blank and not held[-1].unfinished
         return apart and all(s.words["found"] == 1 for s in held) and self.rows > 0
 
-    def lines_of_rows(self) -> int | npt.NDArray[np.int64]:
-        """Give what to add to a row's number to get its line; the line of every row where that is not one number."""
+    def shifts_of_rows(self) -> int | npt.NDArray[np.int32]:
+        """Give what to add to a row's number to get its line; for every row where that is not one number."""
         if len(self.shift_rows) <= 1:
             return self.shift_lines[0] if self.shift_lines else 1
         first = np.frombuffer(self.shift_rows, np.int64)
         shifts = np.frombuffer(self.shift_lines, np.int64)
-        return np.arange(1, self.rows + 1) + np.repeat(shifts, np.diff(first, append=self.rows + 1))
+        narrow = shifts.astype(np.int32) if int(shifts.max()) < 1 << 31 else shifts
+        return np.repeat(narrow, np.diff(first, append=self.rows + 1))
 
     def places(self, rows: list[int]) -> list[tuple[int, int]]:
         """Give (line, record number) of rows of the table."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -18,7 +20,14 @@ _NO_NULL = "\x02\x15rowmill\x15\x02"
 # list of characters costs more than reading the file (measured: 0.37 s against 0.22 s of CPU for 1.1 million rows).
 BLANK = "CASE WHEN {column} >= '!' AND {column} < '\u00a0' THEN false ELSE trim({column}, E' \\t\\r\\n\u00a0') = '' END"
 
+# DuckDB's own longest row; it would hold 16 of them in each of several buffers, which takes 100 MB more and is no faster.
+_USUAL_ROW_BYTES = 2_000_000
+
+TELL_STEPS = "PRAGMA enable_profiling='no_output'"  # what `kept_order` asks for
+_ORDERED = ["RESULT_COLLECTOR", "BATCH_CREATE_TABLE_AS"]
+
 DISTINCT_IDS, _MORE_IDS = "distinct_ids", "more_ids"
+TEXTS = "texts"
 
 
 def quote_text(text: str) -> str:
@@ -73,6 +82,7 @@ def connect(allowed: Sequence[Path], temp: Path, memory_bytes: int, threads: int
         con.execute(f"SET threads={threads}")
     con.execute(f"SET memory_limit='{memory_bytes // 1_000_000}MB'")
     con.execute(f"SET temp_directory={quote_text(str(temp))}")
+    con.execute(TELL_STEPS)
     con.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
     paths = ", ".join(quote_text(str(p)) for p in allowed)
     con.execute(f"SET allowed_paths=[{paths}]; SET allowed_directories=[{quote_text(str(temp))}]")
@@ -91,11 +101,11 @@ def csv_source(paths: Sequence[Path], shape: Shape, *, longest_row_bytes: int = 
     files = ", ".join(quote_text(str(path)) for path in paths)
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(1, shape.columns + 1))
     quote = chr(shape.quote) if shape.quote >= 0 else ""
-    size = f", max_line_size={2 * longest_row_bytes}, buffer_size={8 * longest_row_bytes}" if longest_row_bytes else ""
+    longest = max(_USUAL_ROW_BYTES, 2 * longest_row_bytes)
     return (
         f"read_csv([{files}], auto_detect=false, header=true, strict_mode=true,"
         f" delim={quote_text(chr(shape.delimiter))}, quote={quote_text(quote)}, escape={quote_text(quote)},"
-        f" nullstr={quote_text(_NO_NULL)}, columns={{{columns}}}{size})"
+        f" nullstr={quote_text(_NO_NULL)}, columns={{{columns}}}, max_line_size={longest}, buffer_size={4 * longest})"
     )
 
 
@@ -175,6 +185,20 @@ def count_ids(con: duckdb.DuckDBPyConnection) -> int:
     return int(con.execute(f"SELECT count(*) FROM {DISTINCT_IDS} WHERE NOT ({blank})").fetchall()[0][0])
 
 
+def kept_order(con: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether the table that was just made surely has its rows in the order of the file: by what DuckDB has done for it.
+
+    It keeps the order of what is read and looked at row by row; a join, which is also made of a list of values, keeps none.
+    """
+    told = json.loads(con.get_profiling_information(format="json"))
+    steps: list[str] = []
+    below = told.get("operator", [])
+    while len(below) == 1:
+        steps.append(below[0]["type"])
+        below = below[0].get("children", [])
+    return not below and steps[:2] == _ORDERED and all(step == "PROJECTION" for step in steps[2:-1])
+
+
 def number_rows(source: str) -> str:
     """Give the SQL that reads the rows with their number in the table."""
     return f"(SELECT row_number() OVER () AS n, * FROM {source})"
@@ -194,27 +218,31 @@ def write_copy(
     source: str,
     target: Path,
     columns: int,
-    bad: Sequence[Bad],
-    lines: int | npt.NDArray[np.int64],
+    shifts: int | npt.NDArray[np.int32],
+    problems: npt.NDArray[np.uint32] | None,
     group_rows: int,
 ) -> None:
     """Write the columnar copy: row_number, line_number, c1..cN as written, problems.
 
-    `group_rows`: so many rows are held in memory at a time. `lines`: what to add to a row's number to get its line; the
-    line of every row where that is not one number.
+    `group_rows`: so many rows are held in memory at a time. `shifts`: what to add to a row's number to get its line; for
+    every row where that is not one number. `problems`: the code of each row's problems in the table TEXTS, 0 for none.
     """
-    problems = ", ".join(f"CASE WHEN {b.met_by('row_number')} THEN {quote_text(b.label)} END" for b in bad if b.rejects)
-    problem = f"nullif(concat_ws(';', {problems}), '')" if problems else "NULL"
     cells = ", ".join(f"c{i}" for i in range(1, columns + 1))
-    numbered = f"(SELECT row_number() OVER () AS row_number, * FROM {source})"
-    if isinstance(lines, int):
-        line = f"row_number + {lines}"
+    rows, line, problem = number_rows(source), "n", "NULL"
+    # What is known of each row lies beside it in the same order: looking it up by the row's number costs far more.
+    beside: dict[str, npt.NDArray[Any]] = {}
+    if isinstance(shifts, int):
+        line = f"n + {shifts}"
     else:
-        # A list that is looked up by number: an ASOF join over a million steps did not end within ten minutes.
-        con.register("lines", {"row": np.arange(1, len(lines) + 1), "line": lines})
-        line = "(SELECT list(line ORDER BY row) FROM lines)[row_number]"
+        beside["shift"], line = shifts, "n + shift"
+    if problems is not None:
+        beside["code"] = problems
+        problem = f"(SELECT list(text ORDER BY code) FROM {TEXTS})[code]"
+    if beside:
+        con.register("beside", beside)
+        rows = f"({rows} POSITIONAL JOIN beside)"
     con.execute(
-        f"COPY (SELECT row_number, ({line})::BIGINT AS line_number, {cells}, ({problem})::VARCHAR AS problems FROM {numbered}"
+        f"COPY (SELECT n AS row_number, ({line})::BIGINT AS line_number, {cells}, ({problem})::VARCHAR AS problems FROM {rows}"
         f") TO {quote_text(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows})"
     )
 

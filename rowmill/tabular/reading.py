@@ -62,10 +62,13 @@ def write_copy(reading: Reading, table_out: Path) -> None:
     assert reading.con is not None
     assert reading.rows_sql is not None
     assert reading.ledger is not None
-    lines = reading.ledger.lines_of_rows()
+    assert reading.listed is not None
+    shifts, rows = reading.ledger.shifts_of_rows(), reading.ledger.rows
+    rejecting = [one.label for one in reading.bad if one.rejects]
+    problems = reading.listed.problems(rejecting, rows)
     columns, group_rows = len(reading.inspection.header), rows_of_a_group(reading)
     with whole_or_not(table_out) as unfinished:
-        load.write_copy(reading.con, reading.rows_sql, unfinished, columns, reading.bad, lines, group_rows)
+        load.write_copy(reading.con, reading.rows_sql, unfinished, columns, shifts, problems, group_rows)
 
 
 def rows_of_a_group(reading: Reading) -> int:

@@ -56,6 +56,7 @@ def few(people):
         ("globex", [2, 3]),
         ("o'neil", [2]),
         ("bjö", [2]),
+        ("BJÖRN", [2]),
         ("100%", [3]),
         ("%", []),
         ("_", []),
@@ -85,6 +86,12 @@ def test_values_are_compared_whole_and_without_case(alice, few):
     assert found(alice, seniority="vp") == ["K3"]
     assert found(alice, industry="retail", email="without") == ["K2"]
     assert found(alice, email="with") == ["K1", "K3"]
+
+
+def test_capitals_beyond_ascii_do_not_matter(alice, people):
+    make_contact(people.acme, 1, last_name="ÜNAL", country="Österreich")
+    assert found(alice, search="ünal") == found(alice, search="Ünal") == ["K1"]
+    assert found(alice, country="ÖSTERREICH") == found(alice, country="österreich") == ["K1"]
 
 
 def test_every_row_is_shown_once_while_others_come_and_go(alice, people):

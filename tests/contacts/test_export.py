@@ -12,7 +12,8 @@ from rowmill.contacts import browse, export
 from rowmill.contacts.browse import Ask
 from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
 from rowmill.errors import InputError
-from rowmill.models import AuditEvent
+from rowmill.models import AuditEvent, Contact
+from rowmill.orgs import find_caller
 from tests.contacts.made import make_contact, make_contacts
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,20 @@ def test_all_that_was_found_comes_once_while_others_come(alice, people, monkeypa
     assert event.details == {
         "export": "csv", "narrowed": True, "columns": 2, "rows": 45, "rows_are": "exact",
     }  # fmt: skip
+
+
+def test_everything_comes_once_while_others_come_and_go(alice, people, monkeypatch):
+    monkeypatch.setattr(browse, "STRETCH_ROWS", 10)
+    make_contacts(people.acme, 25)
+    make_contacts(people.other, 25, first=500)
+    make_contacts(people.acme, 20, first=26)
+    blocks = browse.iter_contacts(alice, Ask(), ("contact_id",))
+    seen = [next(blocks)[0] for _ in range(10)]
+    make_contacts(people.acme, 5, first=1000)
+    Contact.objects.filter(org=people.acme, contact_id__in=["K3", "K30", "K45"]).delete()
+    seen += [contact_id for (contact_id,) in blocks]
+    assert seen == [f"K{n}" for n in range(1, 46) if n not in (30, 45)]
+    assert list(browse.iter_contacts(find_caller(people.charlie), Ask(), ("contact_id",)))[0] == ("K500",)
 
 
 def test_cells_are_harmless_and_whole(alice, people):

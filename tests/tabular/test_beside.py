@@ -30,6 +30,7 @@ def no_memory(*told: Any, **more: Any) -> None:
 def test_the_loader_without_memory_says_nothing_against_the_file(tmp_path: Path, monkeypatch, text: str) -> None:
     monkeypatch.setattr(load, "count_rows", no_memory)
     monkeypatch.setattr(beside.BadRows, "count", no_memory)
+    monkeypatch.setattr(beside.BadRows, "take", no_memory)
     with pytest.raises(MemoryError):
         inspect_table(write(tmp_path, text))
 

@@ -11,7 +11,7 @@ import pytest
 
 from rowmill.contracts import Check, Column, Inspection, Rules
 from rowmill.registry import CHECKS, get_check
-from rowmill.tabular import load
+from rowmill.tabular.bad_rows import BadRows
 from rowmill.tabular.inspect import inspect_table
 
 COLUMNS = (
@@ -129,8 +129,8 @@ def test_the_verdict_is_told_before_the_copy_exists(tmp_path: Path) -> None:
 
 
 def test_where_the_two_counts_differ_the_file_is_not_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = load.count_rows
-    monkeypatch.setattr(load, "count_rows", lambda *a, **k: (real(*a, **k)[0] - 1, *real(*a, **k)[1:]))
+    real = BadRows.take
+    monkeypatch.setattr(BadRows, "take", lambda *a: (real(*a)[0] - 1, *real(*a)[1:]))
     found = look(tmp_path, HEAD + "C1,Ann,1980-01-15,,\n", copy=True)
     assert found.verdict == "unsound"
     assert [f.code for f in found.findings] == ["loader-disagrees"]

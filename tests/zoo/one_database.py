@@ -21,7 +21,9 @@ def one_database() -> Iterator[None]:
     own = load.connect
 
     def connect(allowed: Sequence[Path], temp: Path, memory_bytes: int, threads: int = 0) -> duckdb.DuckDBPyConnection:
-        return database.cursor()
+        cursor = database.cursor()
+        cursor.execute(load.TELL_STEPS)
+        return cursor
 
     load.connect = connect
     try:
