@@ -147,7 +147,7 @@ def save_mapping(
         if held.state != UploadState.READY or held.jobs.exists():
             raise StateError("The columns of this file cannot be changed any more: a job uses it, or it is not ready.")
         held.mapping = dict(mapping)
-        held.intent = {**(held.intent or {}), "ignored": sorted(ignored)} if held.intent is not None else None
+        held.intent = {**({"review": True} if held.intent is None else held.intent), "ignored": sorted(ignored)}
         held.save(update_fields=["mapping", "intent"])
         forget_effects(held)
         if remember:

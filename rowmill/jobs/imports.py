@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
@@ -30,6 +31,7 @@ from rowmill.merging.target import Target
 from rowmill.models import EffectState, ImportEffect, Job, Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
+from rowmill.uploads.remembered import find_remembered
 
 NO_EFFECT = "What this import would change is being worked out. Ask again when that is known, or give the go-ahead."
 
@@ -88,12 +90,20 @@ def choose_policy(caller: Caller, upload: Upload, policy: str) -> None:
         held = hold_upload(upload.pk)
         if held.jobs.exists():
             raise StateError("This file is being imported already, so its options cannot be changed.")
-        intent = {"review": True} if held.intent is None else held.intent
+        intent = _intent_of(held)
         if policy_of(held) != policy:  # who compares policies wants to see what they come to: nothing starts by itself
             intent = {**intent, "review": True}
         if {**intent, "duplicates": policy} != held.intent:
             Upload.objects.filter(pk=held.pk).update(intent={**intent, "duplicates": policy})
     upload.refresh_from_db()
+
+
+def _intent_of(upload: Upload) -> dict[str, Any]:
+    """Give what the file was sent for; one sent for nothing yet waits for a look, and leaves out what the org left out before."""
+    if upload.intent is not None:
+        return dict(upload.intent)
+    kept = find_remembered(upload, upload.header)
+    return {"review": True, "ignored": list(kept.ignored) if kept is not None else []}
 
 
 def ask_effect(caller: Caller, upload: Upload, policy: str = "") -> ImportEffect:

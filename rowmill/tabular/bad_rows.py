@@ -128,7 +128,7 @@ class BadRows:
         return found[0], found[1], list(found[2:])
 
     def problems(self, labels: Collection[str], rows: int) -> npt.NDArray[np.uint32] | None:
-        """Give the code of each row's problems in the table load.TEXTS, 0 for none; None where no row was looked at for any.
+        """Give the code of each row's problems in the table load.TEXTS, 0 for none; None where no row has any.
 
         Such a text is "label;label" for the conditions that the row meets.
         """
@@ -150,6 +150,8 @@ class BadRows:
             "SELECT text, row_number() OVER (ORDER BY text) AS code FROM (SELECT DISTINCT text FROM told)"
         )
         found = self.con.execute(f"SELECT n, code FROM told JOIN {load.TEXTS} USING (text)").fetchnumpy()
+        if not len(found["n"]):
+            return None
         codes = np.zeros(rows, np.uint32)
         codes[found["n"] - 1] = found["code"]
         return codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -42,8 +43,14 @@ class Header:
 
 def count_known(columns: Sequence[Column], cells: Sequence[bytes]) -> int:
     """Count the columns of a kind that these header cells name."""
-    spellings = {fold(s) for c in columns for s in (c.name, *c.aliases)}
+    spellings = _spellings(tuple((c.name, *c.aliases) for c in columns))
     return sum(fold(c.decode("utf-8", "replace")) in spellings for c in cells) if spellings else 0
+
+
+@functools.lru_cache(maxsize=16)
+def _spellings(names: tuple[tuple[str, ...], ...]) -> frozenset[str]:
+    """Fold every name of a kind's columns: asked of each of the first lines, for each delimiter that there may be."""
+    return frozenset(fold(one) for spellings in names for one in spellings)
 
 
 def find_header(rows: Sequence[SampleRow], columns: Sequence[Column]) -> Header | None:

@@ -237,7 +237,9 @@ def write_copy(
         beside["shift"], line = shifts, "n + shift"
     if problems is not None:
         beside["code"] = problems
-        problem = f"(SELECT list(text ORDER BY code) FROM {TEXTS})[code]"
+        # A variable is a constant; for a list from a query in its place DuckDB would hold all rows in memory.
+        con.execute(f"SET VARIABLE texts = (SELECT list(text ORDER BY code) FROM {TEXTS})")
+        problem = "getvariable('texts')[code]"
     if beside:
         con.register("beside", beside)
         rows = f"({rows} POSITIONAL JOIN beside)"

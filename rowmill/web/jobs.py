@@ -81,6 +81,7 @@ def live_context(job: Job) -> dict[str, Any]:
         "progress": progress,
         "merged": _merged(progress) if merges else None,
         "undos": (undos := tell_undos(job) if merges else []),
+        "taken_back": any(told.at_work or not told.is_removal for told in undos),
         "polls": not progress.final or any(told.at_work for told in undos),
         "may_undo": merges and may_undo(job) and bool(progress.merged),
         "undo_days": UNDO_DAYS,

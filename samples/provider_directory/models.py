@@ -25,7 +25,7 @@ class Provider(Merged):
     class Meta:
         # The merge finds a row by this one; without it there is none.
         constraints = (models.UniqueConstraint(fields=["org", "match_key"], name="provider_once"),)
-        # An undo finds by it what an import brought.
+        # What an import brought is looked up by it.
         indexes = (models.Index(fields=["created_job"], name="provider_created_job"),)
 
     def __str__(self) -> str:

@@ -106,3 +106,5 @@ def test_problems_are_told_of_each_row(source: str) -> None:
             "long:id",
         ]
         assert listed.problems([], 1_001) is None
+        assert listed.problems(["long:id"], 1_001) is not None
+        assert BadRows(con).problems(["long:id"], 1_001) is None
