@@ -31,6 +31,7 @@ from rowmill.uploads.receive import abandon_upload, begin_upload, finish_upload,
 
 log = structlog.get_logger("rowmill.jobs")
 LOOKED_UP = frozenset({"in_flight"})  # options that are ours and not the sender's: they may differ the next time
+LEAST_ROWS = 1_000  # a merge of fewer is over before a second worker has begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,10 @@ def make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring
         celery_task_id=ring_id,
         created_by=user,
     )
-    size = rows_per_batch(get_kind(upload.kind), options, len(upload.header))
+    kind = get_kind(upload.kind)
+    size = rows_per_batch(kind, options, len(upload.header))
+    if kind.merges:
+        size = even_out(job.total_rows, size)
     Batch.objects.bulk_create(
         (
             Batch(
@@ -145,6 +149,14 @@ def rows_per_batch(kind: Kind, options: Mapping[str, Any], columns: int) -> int:
     """Give the rows of a batch: the kind's own, more where the payer account allows more calls at once than that fills."""
     in_flight = int(options.get("in_flight") or 0)
     return max(kind.rows_per_batch(columns), -(-in_flight // settings.ROWMILL_CONCURRENCY))
+
+
+def even_out(rows: int, most: int) -> int:
+    """Give the rows of a batch such that an even number of batches is equally long: of two workers none waits for the other."""
+    if rows < 2 * LEAST_ROWS:
+        return most
+    batches = -(-rows // most)
+    return -(-rows // (batches + batches % 2))
 
 
 def take_file(

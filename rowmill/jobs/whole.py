@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,9 @@ from rowmill.jobs.upsert import upsert_results
 from rowmill.models import Batch, BatchMerge, BatchState, JobState, Upload
 from rowmill.uploads.places import hold_table
 
+# Such a batch keeps a core busy from its beginning to its end: more of them than cores only take memory.
+_room = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+
 
 def run_whole(batch: Batch, kind: Kind) -> str:
     """Prepare a batch, then merge it and mark it done in one transaction. Shape: as `settle_batch`.
@@ -30,7 +35,7 @@ def run_whole(batch: Batch, kind: Kind) -> str:
     Again: yes; a batch is either done with all its rows or not begun.
     """
     info = BatchInfo(batch.pk, job_info(batch.job), batch.first_row, batch.last_row, lane=batch.lane)
-    with ExitStack() as held:
+    with _room, ExitStack() as held:
         with storage_told():
             path = held.enter_context(hold_table(batch.job.upload))
         try:

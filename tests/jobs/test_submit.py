@@ -90,3 +90,18 @@ def test_a_request_that_was_taken_for_dead_gives_the_job_that_a_sweeper_made(ali
     monkeypatch.undo()
     assert Job.objects.get() == made.job
     assert _post(alice).replayed
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "size", "batches"),
+    [
+        (1_999, 10_000, 10_000, 1),  # too few to share
+        (10_000, 10_000, 5_000, 2),
+        (50_000, 10_000, 8_334, 6),
+        (1_000_000, 10_000, 10_000, 100),
+        (30_001, 10_000, 7_501, 4),
+    ],
+)
+def test_two_workers_have_as_many_batches_of_one_length(rows: int, most: int, size: int, batches: int) -> None:
+    assert submit.even_out(rows, most) == size
+    assert -(-rows // size) == batches
