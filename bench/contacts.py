@@ -7,7 +7,8 @@ export, judges it, cleans, checks, deduplicates and merges it, with its account.
 Measured: an empty table, the same file again, one with 1 % of its rows changed, and the undo of that. Held against the
 book of the file on the way: the account, that the second run changes nothing, that the undo restores a checksum.
 pgloader gets the cells of `\copy` where it is installed (`apt-get install pgloader`) or named by `--pgloader`.
-`--alone` leaves all others out. `--outside` adds pandas (`--outside-rows`) and django-import-export (at most 10,000 rows),
+`--alone` leaves all others out, and undoes the first import at the end.
+`--outside` adds pandas (`--outside-rows`) and django-import-export (at most 10,000 rows),
 which pip installs into a temporary folder.
 The last line is JSON; a ratio is our seconds over theirs for as many rows, of the same run.
 """
@@ -102,7 +103,9 @@ class Bench:
         self.import_all()
         if self.on_postgres:
             self.copy_typed()
-        if not self.options.alone:
+        if self.options.alone:
+            self.undo_all()
+        else:
             self.bulk_create()
             if self.on_postgres and (self.options.outside or self.options.modules):
                 self.run_outside()
@@ -125,23 +128,30 @@ class Bench:
         told = self.import_file("rowmill_changed", changed)
         assert (told["inserted"], told["updated"]) == (0, rows), (told, rows)
         assert self.checksum() != first
-        begun = time.perf_counter()
-        self.take_back(rows)
-        self.seconds["undo_of_changes"] = time.perf_counter() - begun
+        self.take_back("undo_of_changes", "latest", restored=rows, removed=0)
         assert self.checksum() == first, "the undo did not restore the table"
         self.figures["largest_process_mb"] = self.most_mb
 
-    def take_back(self, rows: int) -> None:
-        """Undo the last import, which changed so many rows."""
+    def undo_all(self) -> None:
+        """Undo the first import: nothing is left."""
+        from rowmill.models import Contact
+
+        self.take_back("undo_of_all", "earliest", restored=0, removed=Contact.objects.count())
+        assert not Contact.objects.exists()
+
+    def take_back(self, name: str, which: str, *, restored: int, removed: int) -> None:
+        """Undo the latest import or the earliest, and hold what that came to against what it must."""
         from rowmill.jobs.undoing import undo_due
         from rowmill.merging.undo import undo_job
         from rowmill.models import Job
 
-        undo = undo_job(self.caller, Job.objects.select_related("org").latest("pk"))
+        begun = time.perf_counter()
+        undo = undo_job(self.caller, getattr(Job.objects.select_related("org"), which)("pk"))
         while undo_due():
             pass
+        self.seconds[name] = time.perf_counter() - begun
         undo.refresh_from_db()
-        assert (undo.restored, undo.removed, undo.kept) == (rows, 0, 0)
+        assert (undo.restored, undo.removed, undo.kept) == (restored, removed, 0)
 
     def book_lines(self) -> Any:
         """Read the book."""
