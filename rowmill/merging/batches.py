@@ -104,10 +104,17 @@ def connect_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
 
     It reads our own copies only, but no more memory than it is allowed.
     """
+    # The scratch folder is cleared now and then; what is put off to disk needs its folder there.
+    _put_off(scratch).mkdir(parents=True, exist_ok=True, mode=0o700)
     mine: dict[int, duckdb.DuckDBPyConnection] = _local.__dict__.setdefault("opened", {})
     if (con := mine.get(os.getpid())) is None:
         con = mine[os.getpid()] = _open_duck(scratch).cursor()
     return con
+
+
+def _put_off(scratch: Path) -> Path:
+    """Give the folder for what does not fit into DuckDB's memory."""
+    return scratch / "duck"
 
 
 def _open_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -117,7 +124,7 @@ def _open_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
             con = duckdb.connect(config={"threads": 1})  # besides those that ask it there is none
             con.execute(f"SET GLOBAL memory_limit='{MEMORY}'")
             con.execute("SET GLOBAL autoinstall_known_extensions=false; SET GLOBAL autoload_known_extensions=false")
-            con.execute(f"SET GLOBAL temp_directory={quote_text(str(scratch / 'duck'))}")
+            con.execute(f"SET GLOBAL temp_directory={quote_text(str(_put_off(scratch)))}")
             con.execute("SET GLOBAL TimeZone='UTC'; SET GLOBAL preserve_insertion_order=false")
             _opened[os.getpid()] = con
         return con

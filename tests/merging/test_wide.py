@@ -9,6 +9,7 @@ from django.urls import reverse
 from rowmill.jobs.submit import take_file
 from rowmill.kinds.contact_import import ContactImport
 from rowmill.merging import reader
+from rowmill.merging.batches import connect_duck
 from rowmill.models import Batch, Contact, Upload
 from tests.merging.conftest import as_csv
 from tests.merging.test_merge import counts
@@ -41,3 +42,9 @@ def test_a_thousand_columns_are_mapped_and_imported(people, alice, import_rows):
     job = import_rows(header, rows)
     assert (counts(job)["inserted"], Batch.objects.get(job=job).attempts) == (3, 1)
     assert len(Contact.objects.first().extra) == WIDE - 1
+
+
+def test_what_does_not_fit_into_memory_has_its_folder_also_after_scratch_was_cleared(tmp_path):
+    for _ in range(2):
+        connect_duck(tmp_path)
+        (tmp_path / "duck").rmdir()  # as it is when a runner starts; fails where it is not there
