@@ -82,7 +82,7 @@ class Statements:
             other = f"c.{self.plan.target.keys[1][1]}"
             there.append(
                 f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND {other} = {b} "
-                f"AND {other} <> '' LIMIT 1)"
+                f"AND {_is_filled(other)} LIMIT 1)"
             )
         return f"SELECT {n} FROM {told} WHERE {' OR '.join(f'{one} IS NOT NULL' for one in there)}"
 
@@ -149,8 +149,9 @@ class Statements:
 
     def join_second(self) -> str:
         """Let a row with the second key alone be about the only one that has it."""
+        key = self._with_second("min(c.match_key || '')")  # as it is, it would be sought along the index of all keys
         return (
-            f"UPDATE {STAGED} AS s SET late = true, match_key = {self._with_second('min(c.match_key)')} "
+            f"UPDATE {STAGED} AS s SET late = true, match_key = {key} "
             f"WHERE {self._is_second()} AND {self._with_second('count(*)')} = 1"
         )
 
@@ -171,7 +172,7 @@ class Statements:
         field = self.plan.target.keys[1][1]
         return (
             f"(SELECT {what} FROM {self.table} AS c WHERE c.org_id = {self.org_id} "
-            f"AND c.{field} = s.{field} AND c.{field} <> '')"
+            f"AND c.{field} = s.{field} AND {_is_filled(f'c.{field}')})"
         )
 
     # ---------------------------------------------------------------------------------------- the merge
@@ -304,3 +305,8 @@ class Statements:
         if isinstance(field, JSONField):
             return "'{}'" if field.default is dict else "'[]'"
         return "''" if isinstance(field, TextField) else "NULL"
+
+
+def _is_filled(column: str) -> str:
+    """Give the condition in the words of the index over the filled ones: SQLite takes it for no others."""
+    return f"NOT ({column} = '')"

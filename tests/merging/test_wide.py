@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -10,6 +11,8 @@ from rowmill.jobs.submit import take_file
 from rowmill.kinds.contact_import import ContactImport
 from rowmill.merging import reader
 from rowmill.merging.batches import connect_duck
+from rowmill.merging.statements import Statements
+from rowmill.merging.target import plan_merge
 from rowmill.models import Batch, Contact, Upload
 from tests.merging.conftest import as_csv
 from tests.merging.test_merge import counts
@@ -48,3 +51,18 @@ def test_what_does_not_fit_into_memory_has_its_folder_also_after_scratch_was_cle
     for _ in range(2):
         connect_duck(tmp_path)
         (tmp_path / "duck").rmdir()  # as it is when a runner starts; fails where it is not there
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="Postgres has no rule of its own for such an index")
+def test_both_keys_are_looked_up_in_an_index_on_sqlite_too():
+    kind = ContactImport()
+    plan = plan_merge(kind.target, tuple(column.name for column in kind.columns), "update", frozenset(), True)
+    statements = Statements(plan, 1, 1, kind.slug)
+    for sql, told in ((statements.find_old(), ["[]"]), (statements.join_second(), [])):
+        with connection.cursor() as cursor:
+            for table in statements.stage():
+                cursor.execute(table)
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}", told)
+            steps = [row[3] for row in cursor.fetchall() if " c USING " in row[3]]
+        assert any("contact_email (org_id=? AND email=?)" in step for step in steps), steps
+        assert not [step for step in steps if step.endswith("(org_id=?)")], steps
