@@ -36,6 +36,8 @@ ORPHANS_SECONDS = 6 * 3600.0
 NIGHT_HOUR = 2
 LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "merge-*", "groups-*", "rowmill-*", "tmp*")
 _FOLDER = re.compile(r"^(org/\d+/uploads/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))/")
+_COPY = re.compile(r"^(org/\d+/uploads/([0-9a-f-]{36}))/table(?:-\d+)?\.parquet\Z")
+_RECORDED = "inspection__table__key"
 _LOOKED_UP = 500
 
 
@@ -170,8 +172,9 @@ def clear_scratch() -> None:
 def clear_orphans() -> int:
     """Remove objects older than a day that belong to no upload, or to one that is purged. Gives how many went.
 
-    The parts of files that were never finished go with them, but what a session still needs; a session whose parts the
-    bucket no longer has ends.
+    So goes the columnar copy of an inspector that died before its verdict, once another has given one. The parts of
+    files that were never finished go with them, but what a session still needs; a session whose parts the bucket no
+    longer has ends.
 
     A prefix that belongs to another installation is left alone.
     Cost: a call for each 1,000 objects, and a query for each 500 uploads.
@@ -182,10 +185,14 @@ def clear_orphans() -> int:
         return 0
     gone = 0
     old = (found.key for found in storage.listing("org") if _is_old(found))
-    for key in _not_among(old, Upload.objects.filter(purged_at=None)):
-        storage.delete(key)
-        _note_orphan(key)
-        gone += 1
+    for block in _blocks(old):
+        for key in _not_among(block, Upload.objects.filter(purged_at=None)):
+            storage.delete(key)
+            _note_orphan(key)
+            gone += 1
+        for key in _superseded(block):
+            storage.delete(key)
+            gone += 1
     gone += storage.clear_unfinished(ORPHAN_AGE.total_seconds(), spare=live_tokens())
     if gone:
         log.warning("orphans removed", count=gone)
@@ -223,6 +230,19 @@ def _not_among(keys: Iterable[str], wanted: QuerySet[Upload]) -> Iterator[str]:
         found = wanted.filter(public_id__in=ids).values_list("public_id", flat=True)
         kept = {str(public_id) for public_id in found}
         yield from (key for key in block if (match := _FOLDER.match(key)) and match[2] not in kept)
+
+
+def _superseded(keys: Iterable[str]) -> Iterator[str]:
+    """Give the columnar copies whose upload is judged and stands by another one, or by none."""
+    copies = {key: match for key in keys if (match := _COPY.match(key))}
+    judged = Upload.objects.filter(state__in=[UploadState.READY, UploadState.REJECTED, UploadState.ABORTED])
+    found = judged.filter(public_id__in={match[2] for match in copies.values()}, purged_at=None)
+    told = {str(name): (state, key) for name, state, key in found.values_list("public_id", "state", _RECORDED)}
+    for key, match in copies.items():
+        if match[2] in told:
+            state, recorded = told[match[2]]
+            if state != UploadState.READY or key != (recorded or f"{match[1]}/table.parquet"):
+                yield key
 
 
 def _blocks(keys: Iterable[str]) -> Iterator[list[str]]:

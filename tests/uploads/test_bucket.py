@@ -238,6 +238,21 @@ def test_what_a_late_inspector_writes_replaces_nothing(machines, checking):
         assert path.read_bytes()[:4] == b"PAR1"
 
 
+def test_the_copy_of_an_inspector_that_died_goes_once_another_has_judged(machines, checking, monkeypatch):
+    made = machines.tmp / "made"
+    made.write_bytes(b"the copy of an inspector that dies before its verdict")
+    publish_original(checking)
+    publish_table(checking, made)
+    monkeypatch.setattr(tidy, "ORPHAN_AGE", timedelta(0))
+    assert (tidy.clear_orphans(), stored()) == (0, ["original", "table.parquet"]), "another may still be at work"
+    upload = inspect_upload(take_over(checking))
+    assert stored() == ["original", "table-2.parquet", "table.parquet"]
+    assert (tidy.clear_orphans(), stored()) == (1, ["original", "table-2.parquet"])
+    assert table_key(upload).endswith("/table-2.parquet")
+    Upload.objects.filter(pk=upload.pk).update(state=UploadState.REJECTED)
+    assert (tidy.clear_orphans(), stored()) == (1, ["original"]), "a refused file has no copy"
+
+
 # ------------------------------------------------------------------------------------------------ the engine
 
 
