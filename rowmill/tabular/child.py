@@ -190,9 +190,7 @@ def _end(child: subprocess.Popen[bytes]) -> int:
     return code
 
 
-def _run(
-    request: Mapping[str, Any], seconds: float, listen: Callable[[IO[bytes]], T], rest_seconds: float = 0.0
-) -> T:
+def _run(request: Mapping[str, Any], seconds: float, listen: Callable[[IO[bytes]], T], rest_seconds: float = 0.0) -> T:
     """Hand a child the request, listen until it is done or its time is up."""
     child = _spare.take()
     overdue = threading.Event()
