@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -71,8 +70,8 @@ def inspect_in_child(
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        listen = partial(_listen, on_verdict=on_verdict, on_progress=on_progress)
-        return _run(request | {"temp": temp}, seconds, listen, rest_seconds)
+        whole = request | {"temp": temp}
+        return _run(whole, seconds, lambda answers: _listen(answers, on_verdict, on_progress), rest_seconds)
     except BaseException:
         if table_out is not None:
             unfinished_name(table_out).unlink(missing_ok=True)
