@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, ClassVar
@@ -96,6 +96,10 @@ class BulkKind(Kind):
         note = result.message if result is not None and ok else ""
         keys = [row.cells.get(name, "") for name in _key_cells(self.target)]
         return (str(row.number), *keys, str(ok), "" if ok else describe_failure(result), note)
+
+    def export_lines(self, caller: Any, asked: Mapping[str, Any]) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
+        """Give the rows of the table that were asked for, to be taken home. Shape: (the header, a line for each row)."""
+        raise NotImplementedError
 
     def close(self, job: JobInfo) -> None:
         """Remove what the batches of this machine shared."""
