@@ -33,7 +33,10 @@ class MappedColumnShape(serializers.Serializer[Any]):
         allow_null=True, help_text="A field that it is alike, which an import takes it for only once it is set."
     )
     ignored = serializers.BooleanField()
-    filled = serializers.FloatField(help_text="The share of the rows that have something there, 0 to 1.")
+    filled = serializers.FloatField(
+        allow_null=True,
+        help_text="The share of the rows that have something there, 0 to 1; null for cells too large to count.",
+    )
     samples = serializers.ListField(child=serializers.CharField(), help_text="A few different cells, read live.")
 
 
@@ -65,7 +68,11 @@ class MappingShape(serializers.Serializer[Any]):
         child=serializers.CharField(), help_text="Where none of these fields is a column, nothing can be imported."
     )
     changeable = serializers.BooleanField(help_text="False once a job uses the upload.")
-    first_rows = FirstRowShape(many=True, help_text="The first rows as an import would store them now.")
+    first_rows = FirstRowShape(
+        many=True,
+        allow_null=True,
+        help_text="The first rows as an import would store them now; null where they take too much memory to show.",
+    )
 
 
 @extend_schema_serializer(component_name="MappingChange")
@@ -129,7 +136,7 @@ def describe_mapping(caller: Caller, upload: Upload) -> dict[str, Any]:
         ],
         "missing_keys": [column.name for column in missing_keys(kind, upload.mapping)],
         "changeable": find_standing(upload).changeable,
-        "first_rows": [_describe_row(row) for row in rows],
+        "first_rows": None if rows is None else [_describe_row(row) for row in rows],
     }
 
 
@@ -144,7 +151,7 @@ def _describe_column(upload: Upload, match: Match) -> dict[str, Any]:
         "confidence": match.confidence if match.field else 0.0,
         "suggested_field": match.field or None if not in_force else None,
         "ignored": match.ignored,
-        "filled": match.filled or 0.0,
+        "filled": match.filled,
         "samples": list(match.samples),
     }
 

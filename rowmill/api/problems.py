@@ -33,6 +33,7 @@ _STATUS: tuple[tuple[type[errors.RowmillError], int], ...] = (
     (errors.Expired, 410),
     (errors.OutOfSpace, 507),
     (errors.Snooze, 503),
+    (errors.Busy, 503),
     (errors.StorageFault, 503),
     (errors.PayerError, 502),
     (TooManyAttempts, 429),

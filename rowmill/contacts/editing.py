@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 from django.db import IntegrityError, transaction
 from django.db.models import F, JSONField, TextField
 from django.db.models.functions import Now
@@ -19,6 +18,7 @@ from rowmill.contacts.showing import RANGES, write_value
 from rowmill.contracts import Column
 from rowmill.errors import InputError, NotFound, StateError
 from rowmill.merging.merge import hold_table_alone
+from rowmill.merging.room import open_room
 from rowmill.models import Contact
 from rowmill.models.text import storable
 from rowmill.orgs import Caller, own
@@ -153,8 +153,7 @@ def _ask(questions: list[tuple[str, str]]) -> list[Any]:
         return []
     asked = ", ".join(sql.replace("{column}", f"c{n}") for n, (sql, _) in enumerate(questions))
     cells = ", ".join(f"?::VARCHAR AS c{n}" for n in range(len(questions)))
-    with duckdb.connect(config={"threads": 1, "enable_external_access": False}) as con:
-        con.execute("SET TimeZone='UTC'")
+    with open_room() as con:
         found = con.execute(f"SELECT {asked} FROM (SELECT {cells})", [cell for _, cell in questions]).fetchone()
     assert found is not None
     return list(found)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 from django.conf import settings
 
 from rowmill.contracts import Column, TableSource
-from rowmill.merging.batches import connect_duck, reject_problems
-from rowmill.merging.reader import make_reader
+from rowmill.merging.batches import reject_problems
+from rowmill.merging.reader import Reader, make_reader
+from rowmill.merging.room import open_room
 from rowmill.merging.target import Target
 from rowmill.models import Upload
 from rowmill.registry import get_kind
@@ -32,17 +34,19 @@ class FirstRow:
 
 def read_first_rows(
     upload: Upload, mapping: Mapping[str, int], ignored: Collection[int] = (), *, count: int = SHOWN_ROWS
-) -> list[FirstRow]:
-    """Read the first rows under a mapping, saved or not. Raises: FileNotFoundError, ObjectChanged."""
+) -> list[FirstRow] | None:
+    """Read the first rows under a mapping, saved or not; None where their cells take more memory than a page may.
+
+    Raises: FileNotFoundError, ObjectChanged, Busy.
+    """
     kind: Any = get_kind(upload.kind)
     with hold_table(upload) as path:
         source = TableSource(path, tuple(upload.header), dict(mapping), False)
         reader = make_reader(kind.target, kind, source, {"ignored": sorted(ignored)})
-        rows = reader.rows(f"row_number <= {int(count)}")
-        con = connect_duck(settings.SCRATCH_DIR)
-        problems = dict(con.execute(f"SELECT row_number, problem FROM ({rows})").fetchall())
-        trimmed = reader.trimmed(rows, range(1, len(upload.header) + 1))
-        found = con.execute(f"SELECT * FROM ({reader.typed(trimmed)}) ORDER BY row_number").fetchall()
+        try:
+            problems, found = _read(reader, f"row_number <= {int(count)}")
+        except duckdb.OutOfMemoryException:
+            return None
     names, before = reader.plan.columns, len(reader.names) - len(reader.plan.columns)
     return [
         FirstRow(
@@ -59,6 +63,15 @@ def read_first_rows(
     ]
 
 
+def _read(reader: Reader, where: str) -> tuple[dict[int, str], list[tuple[Any, ...]]]:
+    """Read rows as an import would. Shape: the problems of each by its number, its typed values."""
+    rows = reader.rows(where)
+    with open_room(settings.SCRATCH_DIR) as con:
+        problems = dict(con.execute(f"SELECT row_number, coalesce(problem, '') FROM ({rows})").fetchall())
+        trimmed = reader.trimmed(rows, range(1, len(reader.source.header) + 1))
+        return problems, con.execute(f"SELECT * FROM ({reader.typed(trimmed)}) ORDER BY row_number").fetchall()
+
+
 def _opened(target: Target, name: str, value: Any) -> Any:
     """Give lists and objects as what they are; DuckDB gives them as JSON texts."""
     field = target.find_field(name)
@@ -66,7 +79,7 @@ def _opened(target: Target, name: str, value: Any) -> Any:
     return json.loads(value) if is_json and isinstance(value, str) else value
 
 
-def stored_columns(upload: Upload, rows: Collection[FirstRow]) -> list[Column]:
+def stored_columns(upload: Upload, rows: Iterable[FirstRow]) -> list[Column]:
     """Give the columns that some of the rows fill, in the order of the kind; what is gathered besides comes last."""
     kind: Any = get_kind(upload.kind)
     filled = {name for row in rows for name in row.values}

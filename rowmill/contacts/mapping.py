@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import duckdb
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from rowmill.contracts import Column
 from rowmill.errors import InputError, StateError
 from rowmill.jobs.imports import need_key
 from rowmill.merging.effects import forget_effects
+from rowmill.merging.room import open_room
 from rowmill.models import ColumnMapping, Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
@@ -27,7 +29,8 @@ from rowmill.uploads.remembered import find_remembered, hash_header
 
 How = Literal["name", "alias", "likeness", "remembered", "hand", ""]
 LIKE_ENOUGH = 0.82
-_SAMPLES = 3
+_SAMPLES, _SAMPLE_CHARACTERS = 3, 80
+_AT_ONCE = 200  # columns: DuckDB takes memory for each, however few the rows
 MOST_COUNTED = 100_000
 STRETCHES = 5
 
@@ -192,22 +195,34 @@ def _ignored(upload: Upload) -> frozenset[int]:
 
 
 def with_samples(upload: Upload, matches: Sequence[Match]) -> list[Match]:
-    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file.
+    """Add to each column the share of rows that have it filled, and a few of its cells, read live from the file; neither
+    where the cells take more memory than a page may.
 
+    Raises: Busy, and as `hold_table`.
     Cost: reads the whole copy of up to MOST_COUNTED rows; of a larger one the share is that of stretches spread over it.
     """
     with hold_table(upload) as path:
         source = f"read_parquet({quote_text(str(path))})"
-        con = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
-        try:
-            counts = ", ".join(f"count_if(trim(c{m.place}) <> '')" for m in matches)
-            rows, *filled = con.execute(
-                f"SELECT count(*), {counts} FROM {_spread(source, upload.row_count)}"
-            ).fetchall()[0]
-            first = con.execute(f"SELECT * FROM {source} WHERE row_number <= 200 ORDER BY row_number").fetchall()
-        finally:
-            con.close()
-    return [_sampled(match, count / rows if rows else 0.0, first) for match, count in zip(matches, filled, strict=True)]
+        spread, found = _spread(source, upload.row_count), []
+        with open_room(settings.SCRATCH_DIR) as con:
+            for start in range(0, len(matches), _AT_ONCE):
+                some = matches[start : start + _AT_ONCE]
+                try:
+                    found += _look_at(con, source, spread, some)
+                except duckdb.OutOfMemoryException:
+                    found += some
+    return found
+
+
+def _look_at(con: duckdb.DuckDBPyConnection, source: str, spread: str, matches: Sequence[Match]) -> list[Match]:
+    """Count and sample some columns."""
+    counts = ", ".join(f"count_if(trim(c{m.place}) <> '')" for m in matches)
+    rows, *filled = con.execute(f"SELECT count(*), {counts} FROM {spread}").fetchall()[0]
+    cells = ", ".join(f"left(trim(c{m.place}), {_SAMPLE_CHARACTERS})" for m in matches)
+    first = con.execute(f"SELECT {cells} FROM {source} WHERE row_number <= 200 ORDER BY row_number").fetchall()
+    shares = [count / rows if rows else 0.0 for count in filled]
+    columns = list(zip(*first, strict=True)) or [()] * len(matches)
+    return [_sampled(*told) for told in zip(matches, shares, columns, strict=True)]
 
 
 def _spread(source: str, rows: int) -> str:
@@ -220,9 +235,9 @@ def _spread(source: str, rows: int) -> str:
     return f"({' UNION ALL '.join(parts)})"
 
 
-def _sampled(match: Match, filled: float, rows: Sequence[tuple[Any, ...]]) -> Match:
+def _sampled(match: Match, filled: float, column: Sequence[Any]) -> Match:
     """Add one column's share and its first different cells."""
-    cells = dict.fromkeys(str(row[match.place + 1]).strip()[:80] for row in rows if str(row[match.place + 1]).strip())
+    cells = dict.fromkeys(cell.strip()[:_SAMPLE_CHARACTERS] for cell in column if cell and cell.strip())
     return Match(
         match.place,
         match.header,

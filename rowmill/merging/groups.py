@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from rowmill.errors import TooMuch
 from rowmill.merging.reader import Reader
 from rowmill.tabular.load import quote_name, quote_text
 
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-JOINED_CELLS = 250_000
+JOINED_CELLS, JOINED_BYTES = 250_000, 16_000_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -53,7 +54,12 @@ def _find(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnectio
     groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
     if not (groups.special.exists() and groups.joined.exists()):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _compare(reader, groups, con)
+        try:
+            _compare(reader, groups, con)
+        except duckdb.OutOfMemoryException as error:
+            raise TooMuch from error
+        finally:
+            _drop_tables(con)
     return groups
 
 
@@ -103,10 +109,16 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
         "WHERE key IN (SELECT key FROM maybe GROUP BY key HAVING count(*) > 1)"
     )
     _write(con, groups.special, _special())
-    con.execute("DROP VIEW named")
-    for table in ("keyed", "twice", "linked", "maybe"):
-        con.execute(f"DROP TABLE {table}")
+    _drop_tables(con, keep=("members",))
     _join_members(reader, groups, con)
+
+
+def _drop_tables(con: duckdb.DuckDBPyConnection, keep: tuple[str, ...] = ()) -> None:
+    """Free the memory of what is not needed any more."""
+    con.execute("DROP VIEW IF EXISTS named")
+    for table in ("keyed", "twice", "linked", "maybe", "raw", "joined", "members"):
+        if table not in keep:
+            con.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _special() -> str:
@@ -129,21 +141,43 @@ def _join_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection
             "CREATE OR REPLACE TEMP TABLE raw AS SELECT written.*, winner "
             f"FROM ({rows}) AS written JOIN members ON n = row_number"
         )
-    for number, (first, last) in enumerate(_stretches(sizes, JOINED_CELLS // len(reader.source.header))):
-        begin = "INSERT INTO joined" if number else "CREATE OR REPLACE TEMP TABLE joined AS"
-        con.execute(f"{begin} {_joined(reader, first, last)}")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {_joined(reader, 0, 0)}")
+        for winners in _stretches(sizes, _rows_at_once(reader, con)):
+            _join_what_fits(reader, con, winners)
     _write(con, groups.joined, "FROM joined")
-    con.execute("DROP TABLE IF EXISTS raw; DROP TABLE joined; DROP TABLE members")
 
 
-def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int]]:
+def _rows_at_once(reader: Reader, con: duckdb.DuckDBPyConnection) -> int:
+    """Give how many rows are joined at a time."""
+    sizes = " + ".join(f"strlen(c{place})" for place in reader.needed_places())
+    row_bytes: int = con.execute(f"SELECT coalesce(avg({sizes}), 0)::BIGINT FROM raw").fetchall()[0][0]
+    return min(JOINED_CELLS // len(reader.source.header), JOINED_BYTES // max(1, row_bytes))
+
+
+def _join_what_fits(reader: Reader, con: duckdb.DuckDBPyConnection, winners: Sequence[int]) -> None:
+    """Join the rows of some winners, half by half where all of them take more memory than there is."""
+    try:
+        con.execute(f"INSERT INTO joined {_joined(reader, winners[0], winners[-1])}")
+    except duckdb.OutOfMemoryException:
+        if len(winners) == 1:
+            raise
+        middle = len(winners) // 2
+        _join_what_fits(reader, con, winners[:middle])
+        _join_what_fits(reader, con, winners[middle:])
+
+
+def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[list[int]]:
     """Part winners, in their order and each with its number of rows, such that no part has many more rows than wanted."""
-    first = rows = 0
-    for place, (winner, size) in enumerate(sizes):
-        first, rows = (winner, size) if rows == 0 else (first, rows + size)
-        if rows >= wanted or place == len(sizes) - 1:
-            yield first, winner
-            rows = 0
+    winners: list[int] = []
+    rows = 0
+    for winner, size in sizes:
+        winners.append(winner)
+        rows += size
+        if rows >= wanted:
+            yield winners
+            winners, rows = [], 0
+    if winners:
+        yield winners
 
 
 def _joined(reader: Reader, first: int, last: int) -> str:
@@ -185,7 +219,7 @@ def _write(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
     """Write a file such that it is seen whole or not at all."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet)")
+        con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet, ROW_GROUP_SIZE_BYTES '16MB')")
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django_htmx.middleware import HtmxDetails
 
 from rowmill.errors import (
+    Busy,
     Expired,
     InputError,
     KeyReused,
@@ -34,6 +35,7 @@ STATUS: dict[type[RowmillError], int] = {
     Expired: 410,
     KeyReused: 422,
     OutOfSpace: 507,
+    Busy: 503,
     StorageFault: 503,
     InputError: 400,
 }
@@ -47,8 +49,7 @@ TITLES = {
     503: "The files cannot be reached just now",
     507: "The disk is almost full",
 }
-
-
+BUSY = "Too much at once just now"
 ADVICE = {
     403: "Ask an admin of your org to do it, or to change your role.",
     404: "It was deleted, or it belongs to another org. Look for it in the list of jobs.",
@@ -71,8 +72,8 @@ def member_view(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Let only members of an org in, put the caller on the request, turn Rowmill's errors into pages.
 
-    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, Expired 410, StorageFault 503,
-    OutOfSpace 507.
+    Shape: no sign-in 302 to it, no org 403, NotFound 404, NotAllowed 403, StateError 409, Expired 410, StorageFault
+    and Busy 503, OutOfSpace 507.
     """
 
     @wraps(view)
@@ -124,6 +125,8 @@ def problem(request: HttpRequest, error: Exception) -> HttpResponse:
         return load_anew()
     code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
     context = {"title": TITLES[code], "message": str(error), "advice": ADVICE.get(code, "")}
+    if isinstance(error, Busy):
+        context |= {"title": BUSY, "advice": ""}  # its own words say what to do
     return render(request, "frame/problem.html", context, status=code)
 
 

@@ -100,7 +100,7 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         "sound": sound,
         "keys": {name for _, name in kind.target.keys},  # type: ignore[attr-defined]
         "rows": rows,
-        "columns": stored_columns(upload, rows),
+        "columns": stored_columns(upload, rows or ()),
         "standing": find_standing(upload),
         "mapped": len(mapping),
         "alike": sum(line.match.how == "likeness" for line in lines),

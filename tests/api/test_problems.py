@@ -38,6 +38,8 @@ def problem_of(error: Exception):
         (errors.QuotaExceeded(), 403, "quota_exceeded"),
         (errors.Expired(), 410, "expired"),
         (errors.OutOfSpace(), 507, "out_of_space"),
+        (errors.Busy(), 503, "busy"),
+        (errors.TooMuch(), 500, "server_error"),
         (errors.StorageFault(), 503, "storage_down"),
         (errors.Snooze(5), 503, "snooze"),
         (errors.PayerError("AUTH", "setup"), 502, "AUTH"),
