@@ -14,7 +14,6 @@ from rowmill.merging.reader import Reader
 from rowmill.tabular.load import quote_name, quote_text
 
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-JOINED_CELLS = 250_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -23,11 +22,11 @@ _WINNER = {"update": "n DESC", "blanks": "n", "skip": "n", "newest": "t DESC NUL
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Two files in scratch. `special`: rows that are not merged as they stand (n, code, winner); `joined`: the rows that
-    stand for several, with the values of all of them, typed."""
+    """Two files in scratch. `special`: rows that are not merged as they stand (n, code, winner). `members`: of the rows of
+    which one stands for several, all, as they stand, with who that one is (winner, key, shared, edged)."""
 
     special: Path
-    joined: Path
+    members: Path
 
 
 def find_groups(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups:
@@ -50,8 +49,8 @@ def find_groups_unless_busy(reader: Reader, folder: Path, name: str, con: duckdb
 
 
 def _find(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups:
-    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
-    if not (groups.special.exists() and groups.joined.exists()):
+    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-members.parquet")
+    if not (groups.special.exists() and groups.members.exists()):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _compare(reader, groups, con)
     return groups
@@ -59,7 +58,7 @@ def _find(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnectio
 
 def drop_groups(folder: Path, name: str) -> None:
     """Remove what `find_groups` wrote. Again: yes."""
-    for kind in ("special", "joined"):
+    for kind in ("special", "members"):
         (folder / f"{name}-{kind}.parquet").unlink(missing_ok=True)
 
 
@@ -106,7 +105,7 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
     con.execute("DROP VIEW named")
     for table in ("keyed", "twice", "linked", "maybe"):
         con.execute(f"DROP TABLE {table}")
-    _join_members(reader, groups, con)
+    _write_members(reader, groups, con)
 
 
 def _special() -> str:
@@ -119,24 +118,18 @@ def _special() -> str:
     )
 
 
-def _join_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
-    """Write one row for each thing that several rows are about, a few thousand at a time: values of all take much memory."""
-    sizes = con.execute("SELECT winner, count(*) FROM members GROUP BY winner ORDER BY winner").fetchall()
-    con.execute("CREATE OR REPLACE TEMP TABLE joined AS SELECT 0 AS row_number WHERE false")
-    if sizes:
-        rows = reader.rows("true", reader.needed_places())
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE raw AS SELECT written.*, winner "
-            f"FROM ({rows}) AS written JOIN members ON n = row_number"
-        )
-    for number, (first, last) in enumerate(_stretches(sizes, JOINED_CELLS // len(reader.source.header))):
-        begin = "INSERT INTO joined" if number else "CREATE OR REPLACE TEMP TABLE joined AS"
-        con.execute(f"{begin} {_joined(reader, first, last)}")
-    _write(con, groups.joined, "FROM joined")
-    con.execute("DROP TABLE IF EXISTS raw; DROP TABLE joined; DROP TABLE members")
+def _write_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
+    """Write the rows of which several are about one thing, as they stand, those of one thing beside each other."""
+    cells = "".join(f", c{place}" for place in sorted({*reader.needed_places()}))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE met AS SELECT row_number, line_number{cells}, winner, key, shared "
+        f"FROM ({reader.rows('true', reader.needed_places())}) AS written JOIN members ON n = row_number"
+    )
+    _write(con, groups.members, f"SELECT *, {reader.edged(reader.needed_places())} AS edged FROM met ORDER BY winner")
+    con.execute("DROP TABLE met; DROP TABLE members")
 
 
-def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int]]:
+def stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int]]:
     """Part winners, in their order and each with its number of rows, such that no part has many more rows than wanted."""
     first = rows = 0
     for place, (winner, size) in enumerate(sizes):
@@ -146,16 +139,14 @@ def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[tuple[int,
             rows = 0
 
 
-def _joined(reader: Reader, first: int, last: int) -> str:
-    """Give one row for each thing of which the standing row is first..last."""
-    typed = reader.typed(
-        reader.trimmed(f"SELECT * FROM raw WHERE winner BETWEEN {first} AND {last}", reader.needed_places())
-    )
+def joined(reader: Reader, typed: str, members: str) -> str:
+    """Write the query for one row of each thing: of its rows in the table `typed`, which `members` brings together."""
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "
-        "key AS match_key, NOT bool_or(shared) AS adopts"
-        f"{', ' + columns if columns else ''} FROM ({typed}) AS typed JOIN members ON n = row_number GROUP BY key"
+        "any_value(key) AS match_key, NOT bool_or(shared) AS adopts"
+        f"{', ' + columns if columns else ''} FROM {typed} "
+        f"JOIN (SELECT row_number AS n, winner, key, shared FROM ({members})) ON n = row_number GROUP BY winner"
     )
 
 
