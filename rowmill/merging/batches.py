@@ -15,14 +15,13 @@ import duckdb
 
 from rowmill.contracts import Outcome, Problem
 from rowmill.errors import NotFound
-from rowmill.merging.groups import AMBIGUOUS, DUPLICATE, JOINED, SHARED, Groups, joined, stretches
+from rowmill.merging.groups import AMBIGUOUS, DUPLICATE, JOINED, SHARED, Groups
 from rowmill.merging.reader import Reader
 from rowmill.merging.target import Plan
 from rowmill.registry import get_check
 from rowmill.tabular.load import quote_name, quote_text
 
 MEMORY = "160MB"
-JOINED_CELLS = 250_000
 DUPLICATE_WORDS = "Row {winner:,} of this file is about the same one; it stands for both."
 AMBIGUOUS_WORDS = "Rows of this file with different IDs have this key, so nobody can tell which one is meant."
 FindGroups = Callable[[bool], Groups | None]  # told not to wait, it gives None while another thread finds them
@@ -140,25 +139,37 @@ def prepare_batch(reader: Reader, find: FindGroups, first: int, last: int, scrat
     Cost: about 0.2 s for 10,000 rows of 48 columns.
     """
     con = connect_duck(scratch)
-    between = f"BETWEEN {int(first)} AND {int(last)}"
+    between = f"row_number BETWEEN {int(first)} AND {int(last)}"
     try:
-        groups = find(False)  # where another thread is at it, this one has its own rows to read meanwhile
+        groups = find(False)  # where another thread is at it, this one has its own rows to clean meanwhile
         con.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {_raw(reader, between)}")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE typed AS {_typed(reader, con)}")
         outcomes = list(_bad(con))
-        outcomes += _apply_groups(reader, con, groups or find(True), between)
         con.execute("DROP TABLE batch")
+        outcomes += _apply_groups(reader, con, groups or find(True), between)
         rows = con.execute("SELECT count(*) FROM typed").fetchall()[0][0]
         yield Prepared(reader, con, scratch, rows, outcomes)
     finally:
-        for name in ("batch", "typed", "special", "members", "part", "old"):
+        for name in ("batch", "typed", "special", "old"):
             con.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def _raw(reader: Reader, between: str) -> str:
+def _raw(reader: Reader, where: str) -> str:
     """Write the query for rows as written, and of each whether some cell has a blank at an end."""
     places = reader.needed_places()
-    rows = reader.rows(f"row_number {between}", places if reader.source.checked else None)
+    rows = reader.rows(where, places if reader.source.checked else None)
     return f"SELECT *, {reader.edged(places)} AS edged FROM ({rows})"
+
+
+def _typed(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:
+    """Write the query for the rows without problems.
+
+    Making a plan takes a good part of a batch's time: what no row of this batch needs is left out.
+    """
+    rows = "SELECT * FROM batch WHERE problem IS NULL"
+    if con.execute("SELECT 1 FROM batch WHERE edged LIMIT 1").fetchall():
+        rows = reader.cut(rows, reader.needed_places())
+    return reader.typed(rows)
 
 
 def _bad(con: duckdb.DuckDBPyConnection) -> Iterator[Outcome]:
@@ -171,24 +182,22 @@ def _bad(con: duckdb.DuckDBPyConnection) -> Iterator[Outcome]:
 def _apply_groups(
     reader: Reader, con: duckdb.DuckDBPyConnection, groups: Groups | None, between: str
 ) -> Iterator[Outcome]:
-    """Make the table `typed`: the rows without problems, one for several that are about the same thing.
-
-    Gives those that give way, and those that nobody can place.
-    """
+    """Put one row for several that are about the same thing. Gives those that give way, and those that nobody can place."""
     assert groups is not None
     con.execute(
         "CREATE OR REPLACE TEMP TABLE special AS SELECT n AS row_number, code, winner "
-        f"FROM read_parquet({_file(groups.special)}) WHERE n {between}"
+        f"FROM read_parquet({_file(groups.special)}) WHERE {between.replace('row_number', 'n', 1)}"
     )
     special = con.execute("SELECT row_number, code, winner FROM special ORDER BY row_number").fetchall()
     codes = {code for _, code, _ in special}
-    alone = "problem IS NULL"
-    if codes - {SHARED}:
-        alone += f" AND row_number NOT IN (SELECT row_number FROM special WHERE code <> '{SHARED}')"
-    _type_rows(reader, con, alone, groups if JOINED in codes else None, between)
     if SHARED in codes:
         which = f"SELECT row_number FROM special WHERE code = '{SHARED}'"
         con.execute(f"UPDATE typed SET adopts = false WHERE row_number IN ({which})")
+    if codes - {SHARED}:
+        con.execute(f"DELETE FROM typed WHERE row_number IN (SELECT row_number FROM special WHERE code <> '{SHARED}')")
+    if JOINED in codes:
+        names = ", ".join(quote_name(name) for name in reader.names)
+        con.execute(f"INSERT INTO typed SELECT {names} FROM read_parquet({_file(groups.joined)}) WHERE {between}")
     for number, code, winner in special:
         if code == DUPLICATE:
             yield Outcome(number, "ok", "DUPLICATE_ROW", DUPLICATE_WORDS.format(winner=winner))
@@ -196,41 +205,6 @@ def _apply_groups(
             yield Outcome(number, "rejected", "AMBIGUOUS_KEY", AMBIGUOUS_WORDS)
         else:
             assert code in (JOINED, SHARED)
-
-
-def _type_rows(reader: Reader, con: duckdb.DuckDBPyConnection, alone: str, groups: Groups | None, between: str) -> None:
-    """Type the rows that stand for themselves, and of those that stand for several all that they stand for.
-
-    Making a plan takes a good part of a batch's time, so the first few thousand of the latter go along with the former.
-    What more there is is typed part by part: values of all rows of a thing take much memory.
-    """
-    cells = "".join(f", c{place}" for place in sorted({*reader.needed_places()}))
-    own = f"SELECT row_number, line_number{cells}, edged FROM batch WHERE {alone}"
-    parts: list[tuple[int, int]] = []
-    if groups is not None:
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE members AS FROM read_parquet({_file(groups.members)}) WHERE winner {between}"
-        )
-        sizes = con.execute("SELECT winner, count(*) FROM members GROUP BY winner ORDER BY winner").fetchall()
-        parts = list(stretches(sizes, JOINED_CELLS // len(reader.source.header)))
-    for number, (first, last) in enumerate(parts or [(0, 0)]):
-        members = f"FROM members WHERE winner BETWEEN {first} AND {last}"
-        told = f"SELECT row_number, line_number{cells}, edged {members}"
-        rows = told if number else f"{own} UNION ALL {told}" if parts else own
-        table = "part" if number else "typed"
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {_typed(reader, con, rows)}")
-        if parts:
-            con.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {joined(reader, table, members)}")
-            con.execute(f"DELETE FROM typed WHERE row_number IN (SELECT row_number {members})")
-            con.execute("INSERT INTO typed FROM joined; DROP TABLE joined")
-
-
-def _typed(reader: Reader, con: duckdb.DuckDBPyConnection, rows: str) -> str:
-    """Write the query that types rows; what none of them needs is left out."""
-    places = reader.needed_places()
-    if con.execute(f"SELECT 1 FROM ({rows}) WHERE edged LIMIT 1").fetchall():
-        return reader.typed(reader.cut(rows, places))
-    return reader.typed(rows)
 
 
 def reject_problems(number: int, problems: str) -> Outcome:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from rowmill.errors import TooMuch
 from rowmill.merging.reader import Reader
 from rowmill.tabular.load import quote_name, quote_text
 
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
+JOINED_CELLS, JOINED_BYTES = 250_000, 16_000_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -22,11 +24,11 @@ _WINNER = {"update": "n DESC", "blanks": "n", "skip": "n", "newest": "t DESC NUL
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Two files in scratch. `special`: rows that are not merged as they stand (n, code, winner). `members`: of the rows of
-    which one stands for several, all, as they stand, with who that one is (winner, key, shared, edged)."""
+    """Two files in scratch. `special`: rows that are not merged as they stand (n, code, winner); `joined`: the rows that
+    stand for several, with the values of all of them, typed."""
 
     special: Path
-    members: Path
+    joined: Path
 
 
 def find_groups(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups:
@@ -49,16 +51,21 @@ def find_groups_unless_busy(reader: Reader, folder: Path, name: str, con: duckdb
 
 
 def _find(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnection) -> Groups:
-    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-members.parquet")
-    if not (groups.special.exists() and groups.members.exists()):
+    groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
+    if not (groups.special.exists() and groups.joined.exists()):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _compare(reader, groups, con)
+        try:
+            _compare(reader, groups, con)
+        except duckdb.OutOfMemoryException as error:
+            raise TooMuch from error
+        finally:
+            _drop_tables(con)
     return groups
 
 
 def drop_groups(folder: Path, name: str) -> None:
     """Remove what `find_groups` wrote. Again: yes."""
-    for kind in ("special", "members"):
+    for kind in ("special", "joined"):
         (folder / f"{name}-{kind}.parquet").unlink(missing_ok=True)
 
 
@@ -102,10 +109,16 @@ def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> 
         "WHERE key IN (SELECT key FROM maybe GROUP BY key HAVING count(*) > 1)"
     )
     _write(con, groups.special, _special())
-    con.execute("DROP VIEW named")
-    for table in ("keyed", "twice", "linked", "maybe"):
-        con.execute(f"DROP TABLE {table}")
-    _write_members(reader, groups, con)
+    _drop_tables(con, keep=("members",))
+    _join_members(reader, groups, con)
+
+
+def _drop_tables(con: duckdb.DuckDBPyConnection, keep: tuple[str, ...] = ()) -> None:
+    """Free the memory of what is not needed any more."""
+    con.execute("DROP VIEW IF EXISTS named")
+    for table in ("keyed", "twice", "linked", "maybe", "raw", "joined", "members"):
+        if table not in keep:
+            con.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _special() -> str:
@@ -118,35 +131,71 @@ def _special() -> str:
     )
 
 
-def _write_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
-    """Write the rows of which several are about one thing, as they stand, those of one thing beside each other."""
-    cells = "".join(f", c{place}" for place in sorted({*reader.needed_places()}))
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE met AS SELECT row_number, line_number{cells}, winner, key, shared "
-        f"FROM ({reader.rows('true', reader.needed_places())}) AS written JOIN members ON n = row_number"
-    )
-    _write(con, groups.members, f"SELECT *, {reader.edged(reader.needed_places())} AS edged FROM met ORDER BY winner")
-    con.execute("DROP TABLE met; DROP TABLE members")
+def _join_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
+    """Write one row for each thing that several rows are about, a few thousand at a time: values of all take much memory."""
+    sizes = con.execute("SELECT winner, count(*) FROM members GROUP BY winner ORDER BY winner").fetchall()
+    con.execute("CREATE OR REPLACE TEMP TABLE joined AS SELECT 0 AS row_number WHERE false")
+    if sizes:
+        rows = reader.rows("true", reader.needed_places())
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE raw AS SELECT written.*, {reader.edged(reader.needed_places())} AS edged, winner "
+            f"FROM ({rows}) AS written JOIN members ON n = row_number"
+        )
+        edged = bool(con.execute("SELECT 1 FROM raw WHERE edged LIMIT 1").fetchall())
+        into = "CREATE OR REPLACE TEMP TABLE joined AS"
+        for winners in _stretches(sizes, _rows_at_once(reader, con)):
+            _join_what_fits(reader, con, winners, into, edged=edged)
+            into = "INSERT INTO joined"
+    _write(con, groups.joined, "FROM joined")
 
 
-def stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int]]:
+def _rows_at_once(reader: Reader, con: duckdb.DuckDBPyConnection) -> int:
+    """Give how many rows are joined at a time."""
+    cells = ", ".join(f"c{place}" for place in reader.needed_places())
+    row_bytes: int = con.execute(f"SELECT coalesce(avg(strlen(concat({cells}))), 0)::BIGINT FROM raw").fetchall()[0][0]
+    return min(JOINED_CELLS // len(reader.source.header), JOINED_BYTES // max(1, row_bytes))
+
+
+def _join_what_fits(
+    reader: Reader, con: duckdb.DuckDBPyConnection, winners: Sequence[int], into: str, *, edged: bool
+) -> None:
+    """Join the rows of some winners, half by half where all of them take more memory than there is.
+
+    `edged`: some cell has a blank at an end.
+    """
+    try:
+        con.execute(f"{into} {_joined(reader, winners[0], winners[-1], edged=edged)}")
+    except duckdb.OutOfMemoryException:
+        if len(winners) == 1:
+            raise
+        middle = len(winners) // 2
+        _join_what_fits(reader, con, winners[:middle], into, edged=edged)
+        _join_what_fits(reader, con, winners[middle:], "INSERT INTO joined", edged=edged)
+
+
+def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[list[int]]:
     """Part winners, in their order and each with its number of rows, such that no part has many more rows than wanted."""
-    first = rows = 0
-    for place, (winner, size) in enumerate(sizes):
-        first, rows = (winner, size) if rows == 0 else (first, rows + size)
-        if rows >= wanted or place == len(sizes) - 1:
-            yield first, winner
-            rows = 0
+    winners: list[int] = []
+    rows = 0
+    for winner, size in sizes:
+        winners.append(winner)
+        rows += size
+        if rows >= wanted:
+            yield winners
+            winners, rows = [], 0
+    if winners:
+        yield winners
 
 
-def joined(reader: Reader, typed: str, members: str) -> str:
-    """Write the query for one row of each thing: of its rows in the table `typed`, which `members` brings together."""
+def _joined(reader: Reader, first: int, last: int, *, edged: bool) -> str:
+    """Give one row for each thing of which the standing row is first..last."""
+    rows = f"SELECT * FROM raw WHERE winner BETWEEN {first} AND {last}"
+    typed = reader.typed(reader.cut(rows, reader.needed_places()) if edged else rows)
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "
-        "any_value(key) AS match_key, NOT bool_or(shared) AS adopts"
-        f"{', ' + columns if columns else ''} FROM {typed} "
-        f"JOIN (SELECT row_number AS n, winner, key, shared FROM ({members})) ON n = row_number GROUP BY winner"
+        "key AS match_key, NOT bool_or(shared) AS adopts"
+        f"{', ' + columns if columns else ''} FROM ({typed}) AS typed JOIN members ON n = row_number GROUP BY key"
     )
 
 
@@ -176,7 +225,7 @@ def _write(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
     """Write a file such that it is seen whole or not at all."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet)")
+        con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet, ROW_GROUP_SIZE_BYTES '16MB')")
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
