@@ -14,6 +14,7 @@
     ├── OutOfSpace                 the disk is below its threshold: 507
     ├── TableGone                  the columnar copy of a file cannot be read: the batch fails, no row is to blame
     │   └── ObjectChanged          the stored bytes are not those that were checked: they are refused
+    ├── TooMuch                    all rows of a file together take more memory than there is: the batch fails, no row is to blame
     ├── Busy                       more is asked for at once than there is memory for: 503; the same again in a moment
     ├── StorageFault               the storage does not answer, or not as it should: 503; a batch waits, no attempt is spent
     ├── Snooze                     "not yet": the batch waits, no attempt is spent
@@ -126,6 +127,12 @@ class ObjectChanged(TableGone):
     """The stored file is not the one that was checked: its bytes have changed, so it is not used."""
 
     code = "object_changed"
+
+
+class TooMuch(RowmillError):
+    """Comparing the rows of this file with each other takes more memory than there is."""
+
+    code = "too_much"
 
 
 class Busy(RowmillError):

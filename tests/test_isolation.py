@@ -23,14 +23,16 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 from django.urls.converters import IntConverter, UUIDConverter
+from django.utils import timezone
 
 from rowmill.claims.intake import take_claims_file
 from rowmill.cohorts.files import keep_unknown
 from rowmill.cohorts.submissions import create_cohort, create_submission
 from rowmill.jobs.submit import take_file
-from rowmill.models import Invitation, Job, Membership, Org, PayerAccount, Practice, Precheck, User
+from rowmill.models import Export, Invitation, Job, Membership, Org, PayerAccount, Practice, Precheck, User
 from rowmill.orgs import find_caller, make_token
 from rowmill.uploads.chunks import put_chunk
+from rowmill.uploads.places import get_storage
 from rowmill.uploads.sessions import open_session
 from tests.api.made import make_job, make_upload
 from tests.conftest import People
@@ -155,7 +157,17 @@ def world(people: People, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     spring = create_submission(find_caller(alice), heart, f"{CANARY} spring")
     keep_unknown(refused, [{"id": CANARY, "rows": 1, "row": 1, "line": 2, "cause": "case", "known": CANARY}])
     spring.tables.update(upload=refused, state="REJECTED", code="unknown_ids", unknown_count=1, causes={"case": 1})
+    workbook = Export.objects.create(
+        org=acme,
+        kind="contact_import",
+        state="DONE",
+        asked_by=alice,
+        done_at=timezone.now(),
+        key=f"org/{acme.pk}/exports/x",
+    )
+    get_storage().write(workbook.key, [CANARY.encode()])
     things = [
+        workbook,
         *jobs,
         real.upload,
         contacts,

@@ -11,9 +11,10 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from rowmill.contacts.browse import EMAIL_WORDS, MOST_ROWS, MOST_SEARCH, SORT_WORDS, ContactPage
-from rowmill.contacts.export import ALL_COLUMNS, EXPORTS, XLSX_ROWS
+from rowmill.contacts.export import ALL_COLUMNS, EXPORTS
 from rowmill.contacts.fields import FIELDS
 from rowmill.contacts.showing import FIELD_NAMES, LABELS, RANGES
+from rowmill.jobs.exports import DIRECT_ROWS
 from rowmill.models import Contact, Job
 
 _TYPES: dict[str, Callable[..., serializers.Field[Any, Any, Any, Any]]] = {
@@ -115,7 +116,7 @@ class ListForm(SearchForm):
 class ExportForm(SearchForm):
     """Which contacts, as what."""
 
-    export = serializers.ChoiceField(EXPORTS, required=False, help_text=f"xlsx takes up to {XLSX_ROWS:,} contacts.")
+    export = serializers.ChoiceField(EXPORTS, required=False, help_text=f"xlsx above {DIRECT_ROWS:,} contacts: 202.")
     columns = serializers.ListField(
         child=serializers.ChoiceField(ALL_COLUMNS), required=False, max_length=60, help_text="All fields unless given."
     )

@@ -25,15 +25,16 @@ from rowmill.api.contact_shapes import (
     describe_page,
     find_job_ids,
 )
+from rowmill.api.exports import ExportShape, answer_export
 from rowmill.api.problems import problems
 from rowmill.api.results import CSV_TYPE, XLSX_TYPE, read_number
 from rowmill.contacts.browse import EMAIL_WORDS, MOST_ROWS, SORT_WORDS, Ask, list_contacts, read_ask
 from rowmill.contacts.editing import as_cell, delete_contact, edit_contact
-from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
+from rowmill.contacts.export import ALL_COLUMNS, export_csv, take_xlsx
 from rowmill.contacts.records import fetch_contact
 from rowmill.contacts.showing import needed_fields, read_columns
 from rowmill.errors import InputError
-from rowmill.models import Contact
+from rowmill.models import Contact, Export
 from rowmill.orgs import Caller
 
 PAGE_SIZE = 100
@@ -165,18 +166,25 @@ class ContactExportView(OrgView):
         responses={
             (200, "text/csv"): OpenApiTypes.STR,
             (200, XLSX_TYPE): OpenApiTypes.BINARY,
-            **problems(400, 401, 403, 404, 415),
+            (202, "application/json"): ExportShape,
+            **problems(400, 401, 403, 404, 409, 415, 507),
         },
     )
     def post(self, request: Request) -> HttpResponseBase:
-        """Hand out the contacts found, oldest first. Nothing is changed: an auditor may, too."""
+        """Hand out the contacts found, oldest first. Nothing is changed: an auditor may, too.
+
+        A workbook of more than 10,000 is made in the background: 202, and Location says where to follow it.
+        """
         form = ExportForm(data=request.data)
         form.is_valid(raise_exception=True)
         data = form.validated_data
         ask, columns = read_ask(data), tuple(dict.fromkeys(data.get("columns") or ALL_COLUMNS))
         if data.get("export") == "xlsx":
+            made = take_xlsx(self.caller, ask, columns)
+            if isinstance(made, Export):
+                return answer_export(made)
             headers = {"Content-Disposition": 'attachment; filename="contacts.xlsx"'}
-            return FileResponse(export_xlsx(self.caller, ask, columns), content_type=XLSX_TYPE, headers=headers)
+            return FileResponse(made, content_type=XLSX_TYPE, headers=headers)
         headers = {"Content-Disposition": 'attachment; filename="contacts.csv"'}
         lines = export_csv(self.caller, ask, columns, bom=False)
         return StreamingHttpResponse(lines, content_type=CSV_TYPE, headers=headers)

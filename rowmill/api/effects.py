@@ -20,7 +20,6 @@ from rowmill.api.uploads import fetch_upload
 from rowmill.errors import NotFound
 from rowmill.jobs.imports import ask_effect, need_bulk, start_import
 from rowmill.merging.effects import (
-    COUNTS,
     UNDER_WAY,
     find_effect,
     is_above,
@@ -30,6 +29,7 @@ from rowmill.merging.effects import (
     read_policy,
     share_percent,
 )
+from rowmill.merging.preview import COUNTS
 from rowmill.merging.target import POLICIES
 from rowmill.models import EffectState, ImportEffect, Upload
 from rowmill.orgs import Caller

@@ -12,6 +12,7 @@ from rowmill.api.claims import BulkUploadView
 from rowmill.api.contacts import ContactExportView, ContactSearchView, ContactsView, ContactView
 from rowmill.api.docs import DocsView, SchemaView
 from rowmill.api.effects import EffectView, ImportView
+from rowmill.api.exports import ExportFileView, ExportView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
 from rowmill.api.mapping import MappingView
 from rowmill.api.mends import AnnotatedView, FailedRowsView, MendView
@@ -41,6 +42,8 @@ _V1: list[URLPattern | URLResolver] = [
     path("contacts/search/", ContactSearchView.as_view(), name="api-contacts-search"),
     path("contacts/export/", ContactExportView.as_view(), name="api-contacts-export"),
     path("contacts/<int:contact_id>/", ContactView.as_view(), name="api-contact"),
+    path("exports/<uuid:export_id>/", ExportView.as_view(), name="api-export"),
+    path("exports/<uuid:export_id>/file/", ExportFileView.as_view(), name="api-export-file"),
     path("cohorts/", CohortsView.as_view(), name="api-cohorts"),
     path("cohorts/<uuid:cohort_id>/submissions/", CohortSubmissionsView.as_view(), name="api-submissions"),
     path("submissions/<uuid:submission_id>/", SubmissionView.as_view(), name="api-submission"),

@@ -1,10 +1,11 @@
-"""Hands out the contacts that were found, as CSV of any length or as a workbook up to a limit."""
+"""Hands out the contacts that were found, of any number: CSV at once, a workbook at once while it is small, else by and by."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import IO, Any
 
 from django.conf import settings
 
@@ -12,13 +13,14 @@ from rowmill import audit
 from rowmill.contacts.browse import Ask, find_contacts, iter_contacts
 from rowmill.contacts.counting import count_contacts
 from rowmill.contacts.showing import FIELD_NAMES, RANGES, make_writer
-from rowmill.errors import InputError
+from rowmill.jobs.exports import DIRECT_ROWS, request_export
+from rowmill.models import Export
 from rowmill.orgs import Caller
 from rowmill.tabular.writers import write_csv, write_xlsx
 
 EXPORTS = ("csv", "xlsx")
 ALL_COLUMNS = (*FIELD_NAMES, "extra")
-XLSX_ROWS = 50_000
+KIND = "contact_import"
 
 
 def export_csv(caller: Caller, ask: Ask, columns: Sequence[str], *, bom: bool) -> Iterator[bytes]:
@@ -31,15 +33,26 @@ def export_csv(caller: Caller, ask: Ask, columns: Sequence[str], *, bom: bool) -
     return write_csv(columns, _lines(caller, ask, columns), safe=True, bom=bom)
 
 
-def export_xlsx(caller: Caller, ask: Ask, columns: Sequence[str]) -> IO[bytes]:
-    """Write a workbook in the scratch folder; it goes when it is closed.
+def take_xlsx(caller: Caller, ask: Ask, columns: Sequence[str]) -> IO[bytes] | Export:
+    """Give a workbook of up to 10,000 contacts at once; above that have one of any number made in the background.
 
-    Raises: InputError too_many above 50,000 contacts: it is written before the answer begins.
+    Raises: OutOfSpace; StateError too_many where the org keeps enough of those.
     """
-    if find_contacts(caller, ask).order_by().values("id")[: XLSX_ROWS + 1].count() > XLSX_ROWS:
-        words = f"A workbook takes up to {XLSX_ROWS:,} contacts. Take CSV, which has no limit, or narrow the search."
-        raise InputError(words, code="too_many")
+    many = find_contacts(caller, ask).order_by().values("id")[: DIRECT_ROWS + 1].count() > DIRECT_ROWS
     _note(caller, ask, "xlsx", columns)
+    if many:
+        return request_export(caller, KIND, {"ask": asdict(ask), "columns": list(columns)})
+    return _write_xlsx(caller, ask, columns)
+
+
+def read_lines(caller: Caller, asked: Mapping[str, Any]) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
+    """Give what a workbook made in the background was asked for. Shape: (the header, a line for each contact)."""
+    columns = tuple(str(name) for name in asked["columns"])
+    return columns, _lines(caller, Ask(**asked["ask"]), columns)
+
+
+def _write_xlsx(caller: Caller, ask: Ask, columns: Sequence[str]) -> IO[bytes]:
+    """Write a workbook in the scratch folder; it goes when it is closed."""
     settings.SCRATCH_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     out = tempfile.TemporaryFile(prefix="results-", dir=settings.SCRATCH_DIR)  # noqa: SIM115 - the response closes it
     try:

@@ -123,8 +123,8 @@ class Kind:
     merges: ClassVar[bool] = False  # then a batch is done whole, by `prepare` and `merge` instead of `process`
     makes_jobs: ClassVar[bool] = True  # else a line of work takes its files in, and no job runs over them
 
-    def rows_per_batch(self, columns: int) -> int:
-        """Give how many rows of a file with so many columns one batch has."""
+    def rows_per_batch(self, columns: int, row_bytes: int = 0) -> int:
+        """Give how many rows of a file with so many columns one batch has; a row of it has about `row_bytes`."""
         return self.batch_rows
 
     def judge(self, upload: Any, usual: Callable[[Any], Any]) -> Any:

@@ -17,17 +17,20 @@ POISON = "POISON_ROW"
 POISON_WORDS = "This row stopped the work each time it was tried, so it was left out. Look at its cells, then retry."
 
 
-def give_up_attempt(batch: Batch, kind: Kind, error_type: str, *, divisible: bool = True) -> None:
+def give_up_attempt(
+    batch: Batch, kind: Kind, error_type: str, *, divisible: bool = True, too_large: bool = False
+) -> None:
     """Close a failed attempt: wait and try again, or with all attempts spent, halve the batch or fail its last row.
 
-    Not `divisible`: no row is to blame, so the whole batch fails, and its rows stay not processed.
+    Not `divisible`: no row is to blame, so the whole batch fails, and its rows stay not processed. `too_large`: as it is it
+    would fail again, so it is halved at once; a row by itself gets all its attempts, since others may have had the memory.
     Raises: LostLease.
     """
     with transaction.atomic():
         hold_batch(batch)
         if job_state_held(batch) != JobState.PROCESSING:
             Batch.objects.filter(pk=batch.pk).update(state=BatchState.CANCELLED, owner="", lease_until=None)
-        elif batch.attempts < kind.max_attempts:
+        elif batch.attempts < kind.max_attempts and not (divisible and too_large and batch.row_count > 1):
             _wait(batch, error_type, backoff_seconds(batch.attempts))
         elif divisible:
             _divide(batch, kind, error_type)

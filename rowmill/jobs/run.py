@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, connections
+from duckdb import OutOfMemoryException
 
 from rowmill.contracts import BatchInfo, JobInfo, Kind, Outcome, Row
 from rowmill.doorbell import ring
-from rowmill.errors import LostLease, Snooze, TableGone
+from rowmill.errors import LostLease, Snooze, TableGone, TooMuch
 from rowmill.jobs.bring import bring_table, storage_told
 from rowmill.jobs.checkpoint import settle_batch, write_checkpoint
 from rowmill.jobs.claim import is_cancelling, lease_length, release_batch, renew_lease
@@ -154,7 +155,13 @@ def _fail(batch: Batch, kind: Kind, error: Exception) -> str:
     """Spend an attempt; halve or give up where they are all spent."""
     log.warning("batch failed", batch_id=batch.pk, attempts=batch.attempts, exc_info=error)
     try:
-        give_up_attempt(batch, kind, type(error).__name__, divisible=not isinstance(error, TableGone))
+        give_up_attempt(
+            batch,
+            kind,
+            type(error).__name__,
+            divisible=not isinstance(error, TableGone | TooMuch),
+            too_large=isinstance(error, MemoryError | OutOfMemoryException),
+        )
     except LostLease:
         return "lost"
     ring(batch.lane)

@@ -19,6 +19,7 @@ from rowmill.doorbell import INTERACTIVE, LANES, heard, ring_here, wait_for_ring
 from rowmill.errors import ConfigError, LostLease
 from rowmill.jobs.arrive import effect_due, give_back_inspections, inspect_due, precheck_due
 from rowmill.jobs.claim import claim_batch, release_batch
+from rowmill.jobs.exporting import export_due, give_back_exports
 from rowmill.jobs.hold import free_connection
 from rowmill.jobs.run import run_batch
 from rowmill.jobs.sweep import recover_after_start, recover_among_others, sweep
@@ -122,6 +123,7 @@ class Runner:
         try:
             give_back_inspections()
             give_back_undos()
+            give_back_exports()
         except DatabaseError as error:
             log.warning("an upload or an undo could not be put back; its lease will run out", exc_info=error)
         for batch in held:
@@ -158,7 +160,7 @@ class Runner:
         connections.close_all()
 
     def _run_one(self, lanes: tuple[str, ...]) -> bool:
-        """Inspect or precheck one upload, work out one effect, go on with one undo, or run one batch.
+        """Inspect or precheck one upload, work out one effect, go on with one undo, make one workbook, or run one batch.
 
         Gives False where none is due or the disk is too full to go on.
         """
@@ -172,6 +174,8 @@ class Runner:
             if undo_due():
                 return True
             if precheck_due():
+                return True
+            if export_due():
                 return True
         batch = claim_batch(self.owner, lanes)
         if batch is None:

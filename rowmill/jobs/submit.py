@@ -112,7 +112,7 @@ def make_job(upload: Upload, user: User | None, options: Mapping[str, Any], ring
         created_by=user,
     )
     kind = get_kind(upload.kind)
-    size = rows_per_batch(kind, options, len(upload.header))
+    size = rows_per_batch(kind, options, len(upload.header), upload.size_bytes // max(1, upload.row_count))
     if kind.merges:
         size = even_out(job.total_rows, size)
     Batch.objects.bulk_create(
@@ -145,10 +145,10 @@ def need_balance(upload: Upload) -> None:
         )
 
 
-def rows_per_batch(kind: Kind, options: Mapping[str, Any], columns: int) -> int:
+def rows_per_batch(kind: Kind, options: Mapping[str, Any], columns: int, row_bytes: int) -> int:
     """Give the rows of a batch: the kind's own, more where the payer account allows more calls at once than that fills."""
     in_flight = int(options.get("in_flight") or 0)
-    return max(kind.rows_per_batch(columns), -(-in_flight // settings.ROWMILL_CONCURRENCY))
+    return max(kind.rows_per_batch(columns, row_bytes), -(-in_flight // settings.ROWMILL_CONCURRENCY))
 
 
 def even_out(rows: int, most: int) -> int:

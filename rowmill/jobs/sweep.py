@@ -12,6 +12,7 @@ from django.utils import timezone
 from rowmill.doorbell import INTERACTIVE, LANES, ring
 from rowmill.faults import fault_point
 from rowmill.jobs.arrive import continue_completing, judge_claimed, submit_intended
+from rowmill.jobs.exports import due_exports, purge_due_exports, take_back_exports
 from rowmill.jobs.settle import close_waiting, settle_job
 from rowmill.merging.effects import due_effects, take_back_effects
 from rowmill.merging.undo import drop_old_rows, due_undos, take_back_undos
@@ -59,7 +60,8 @@ def sweep(*, large_too: bool = True) -> None:
     tidy_bytes()
     prune_workers()
     drop_old_rows()
-    if due_prechecks().exists() or due_effects().exists() or due_undos().exists():
+    purge_due_exports()
+    if any(due.exists() for due in (due_prechecks(), due_effects(), due_undos(), due_exports())):
         ring(INTERACTIVE)
     for lane in LANES:
         if Batch.objects.filter(state=BatchState.WAITING, lane=lane, available_at__lte=Now()).exists():
@@ -134,6 +136,7 @@ def recover_after_start(*, large_too: bool = True) -> None:
     take_back_prechecks()
     take_back_effects()
     take_back_undos()
+    take_back_exports()
     close_cancelled_batches()
     settle_jobs()
     UploadSession.objects.exclude(lease_until=None).update(lease_until=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from rowmill.merging.reader import make_reader
 from rowmill.merging.target import Target
 
 MOST_CELLS = 500_000  # of a batch: it is held in memory, and memory is what a wide file would take most of
+MOST_BYTES = 16_000_000
 MERGE = "rowmill.merging.merge"  # by name: a kind's columns and checks are looked at without a database too
 
 
@@ -61,9 +62,9 @@ class BulkKind(Kind):
             f"{cls.__name__}_{slug}", (cls,), {"__doc__": f"{label}, as a Table Schema tells them.", **declared}
         )
 
-    def rows_per_batch(self, columns: int) -> int:
-        """Give `batch_rows`, of a wide file fewer."""
-        return max(1, min(self.batch_rows, MOST_CELLS // max(1, columns)))
+    def rows_per_batch(self, columns: int, row_bytes: int = 0) -> int:
+        """Give `batch_rows`, of a wide file or one with large cells fewer."""
+        return max(1, min(self.batch_rows, MOST_CELLS // max(1, columns), MOST_BYTES // max(1, row_bytes)))
 
     def process(self, batch: BatchInfo, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Tell which rows break checks. The sound ones are merged: `prepare` and `merge` do that."""
@@ -95,6 +96,10 @@ class BulkKind(Kind):
         note = result.message if result is not None and ok else ""
         keys = [row.cells.get(name, "") for name in _key_cells(self.target)]
         return (str(row.number), *keys, str(ok), "" if ok else describe_failure(result), note)
+
+    def export_lines(self, caller: Any, asked: Mapping[str, Any]) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
+        """Give the rows of the table that were asked for, to be taken home. Shape: (the header, a line for each row)."""
+        raise NotImplementedError
 
     def close(self, job: JobInfo) -> None:
         """Remove what the batches of this machine shared."""

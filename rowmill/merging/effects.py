@@ -17,7 +17,7 @@ from django.utils import timezone
 from rowmill.doorbell import INTERACTIVE, ring
 from rowmill.errors import InputError, LostLease, RowmillError, StorageFault
 from rowmill.faults import fault_point
-from rowmill.merging.preview import Difference, preview_import
+from rowmill.merging.preview import COUNTS, Difference, preview_import
 from rowmill.merging.target import POLICIES, Target
 from rowmill.models import AuditEvent, BatchMerge, EffectState, ImportEffect, Undo, Upload, UploadState, User
 from rowmill.orgs import org_sealer
@@ -34,7 +34,6 @@ LEASE = timedelta(
 MOST_ATTEMPTS = 3
 AWAY_SECONDS = 10
 UNDER_WAY = (EffectState.WAITING, EffectState.RUNNING)
-COUNTS = ("inserted", "updated", "unchanged", "duplicates", "rejected", "conflicts")
 
 
 @dataclass(frozen=True, slots=True)

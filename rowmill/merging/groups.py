@@ -11,15 +11,14 @@ from typing import Any
 import duckdb
 import structlog
 
-from rowmill.errors import ChildError
-from rowmill.merging.comparing import compare
+from rowmill.errors import ChildError, TooMuch
+from rowmill.merging.comparing import compare, drop_tables
 from rowmill.merging.reader import Reader
 from rowmill.tabular.child import run_in_child
 from rowmill.tabular.load import quote_name, quote_text
 
 log = structlog.get_logger("rowmill.merging")
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-JOINED_CELLS = 250_000
 LARGE_ROWS = 200_000
 _lock = threading.Lock()
 
@@ -83,13 +82,16 @@ def _compared_apart(told: dict[str, Any], groups: Groups) -> bool:
 
 
 def _compare_here(told: dict[str, Any], groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
-    """Compare in this process, such that a file is seen whole or not at all."""
+    """Compare in this process, such that a file is seen whole or not at all. Raises: TooMuch."""
     unfinished = [path.with_name(f"{path.name}.{os.getpid()}") for path in (groups.special, groups.joined)]
     try:
         compare(con, told, *unfinished)
         unfinished[1].replace(groups.joined)
         unfinished[0].replace(groups.special)
+    except duckdb.OutOfMemoryException as error:
+        raise TooMuch from error
     finally:
+        drop_tables(con)
         for path in unfinished:
             path.unlink(missing_ok=True)
 
@@ -112,13 +114,10 @@ def _tell_comparison(reader: Reader) -> dict[str, Any]:
     return {
         "begin": [*_suspects(reader), *_named(reader), members],
         "special": _special(),
-        "between": [
-            "DROP VIEW named",
-            *(f"DROP TABLE {name}" for name in ("suspects", "keyed", "twice", "linked", "maybe")),
-        ],
         "raw": f"SELECT written.*, winner FROM ({rows}) AS written JOIN members ON n = row_number",
         "joined": _joined(reader),
-        "rows": JOINED_CELLS // len(reader.source.header),
+        "row_bytes": " + ".join(f"strlen(c{place})" for place in reader.needed_places()),
+        "columns": len(reader.source.header),
     }
 
 

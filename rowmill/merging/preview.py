@@ -11,6 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -25,6 +26,7 @@ from rowmill.registry import get_kind
 from rowmill.uploads.places import hold_table
 
 STRETCH_ROWS = 10_000
+COUNTS = ("inserted", "updated", "unchanged", "duplicates", "rejected", "conflicts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,13 @@ class Effect:
         rows = self.inserted + self.updated + self.unchanged + self.rejected
         return self.updated / rows if rows else 0.0
 
+    def add(self, other: Effect) -> None:
+        """Add what other rows would do."""
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.causes.update(other.causes)
+        self.examples += other.examples
+
 
 def preview_import(
     upload: Upload, options: Mapping[str, Any], *, examples: int = 20, on_progress: Callable[[int], None] | None = None
@@ -77,10 +86,11 @@ def preview_import(
         name = _name(upload, options)
         try:
             groups = find_groups(reader, scratch, name, connect_duck(scratch))
-            stretch = min(STRETCH_ROWS, kind.rows_per_batch(len(upload.header)))
+            row_bytes = upload.size_bytes // max(1, upload.row_count)
+            stretch = min(STRETCH_ROWS, kind.rows_per_batch(len(upload.header), row_bytes))
             for first in range(1, upload.row_count + 1, stretch):
                 last = min(upload.row_count, first + stretch - 1)
-                _compare(upload, reader, groups, (first, last), effect, examples)
+                _compare_what_fits(upload, reader, groups, (first, last), effect, examples)
                 if on_progress is not None:
                     on_progress(last)
         finally:
@@ -94,10 +104,24 @@ def _name(upload: Upload, options: Mapping[str, Any]) -> str:
     return f"groups-preview-{hashlib.sha256(depends.encode()).hexdigest()[:32]}"
 
 
-def _compare(
+def _compare_what_fits(
     upload: Upload, reader: Reader, groups: Groups, rows: tuple[int, int], effect: Effect, examples: int
 ) -> None:
+    """Compare a stretch of rows, half by half where it takes more memory than there is."""
+    first, last = rows
+    try:
+        effect.add(_compare(upload, reader, groups, rows, examples - len(effect.examples)))
+    except duckdb.OutOfMemoryException:
+        if first == last:
+            raise
+        middle = (first + last) // 2
+        for half in ((first, middle), (middle + 1, last)):
+            _compare_what_fits(upload, reader, groups, half, effect, examples)
+
+
+def _compare(upload: Upload, reader: Reader, groups: Groups, rows: tuple[int, int], examples: int) -> Effect:
     """Compare a stretch of rows."""
+    effect = Effect()
     statements = Statements(reader.plan, upload.org_id, 0, upload.kind)
     with prepare_batch(reader, lambda _: groups, *rows, settings.SCRATCH_DIR) as prepared, transaction.atomic():
         with connection.cursor() as cursor:
@@ -108,11 +132,12 @@ def _compare(
             for which in passes(cursor):
                 cursor.execute(statements.find(which))
             _count_found(cursor, effect)
-            if len(effect.examples) < examples:
-                effect.examples += _differences(cursor, statements, examples - len(effect.examples))
+            if examples > 0:
+                effect.examples += _differences(cursor, statements, examples)
             for sql in statements.unstage():
                 cursor.execute(sql)
         transaction.set_rollback(True)
+    return effect
 
 
 def _count(effect: Effect, prepared: Prepared, outcomes: list[Outcome]) -> None:

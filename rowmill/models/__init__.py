@@ -2,6 +2,7 @@
 
 from rowmill.models.cohorts import WORKING_STATES, Cohort, Submission, SubmissionTable, TableState, UnknownIds
 from rowmill.models.contacts import ChosenColumns, Contact
+from rowmill.models.exports import Export, ExportState
 from rowmill.models.intake import FindingRecord, Upload, UploadState
 from rowmill.models.limits import AttemptCount, PayerLimit
 from rowmill.models.merges import (
@@ -49,6 +50,8 @@ __all__ = [
     "ColumnMapping",
     "Contact",
     "EffectState",
+    "Export",
+    "ExportState",
     "FindingRecord",
     "IdempotencyKey",
     "ImportEffect",

@@ -34,6 +34,7 @@ OPS: dict[str, str] = {
     "failed_rows": "rowmill.tabular.handing.list_failed_rows",
     "annotate": "rowmill.tabular.handing.annotate",
     "compare": "rowmill.merging.comparing.compare_in_child",
+    "workbook": "rowmill.tabular.workbook_child.make_workbook",
 }
 T = TypeVar("T")
 # Address space is not memory: DuckDB and NumPy reserve far more than they touch.
@@ -50,12 +51,14 @@ def inspect_in_child(
     on_verdict: Callable[[Inspection], None] = lambda inspection: None,
     on_progress: Callable[[int], None] | None = None,
     thorough: bool = False,
+    rest_seconds: float = 0.0,
 ) -> Inspection:
     """Judge a file in a killable process with limited memory and time; write the copy where it is sound.
 
     Raises: ChildError where the child died, ran out of memory or of time; nothing is left behind then.
     OutOfSpace where the copy did not fit on the disk. `on_verdict` hears the verdict before the copy is written,
     `on_progress` the bytes scanned so far, a few times a second. `thorough`: look for damage by spreadsheets too.
+    `rest_seconds`: so long no child is started for the next file, where what follows at once needs the cores.
     """
     request = {
         "path": str(path.resolve()),
@@ -69,7 +72,8 @@ def inspect_in_child(
     }
     temp = tempfile.mkdtemp(prefix="rowmill-child-")
     try:
-        return _run(request | {"temp": temp}, seconds, lambda answers: _listen(answers, on_verdict, on_progress))
+        whole = request | {"temp": temp}
+        return _run(whole, seconds, lambda answers: _listen(answers, on_verdict, on_progress), rest_seconds)
     except BaseException:
         if table_out is not None:
             unfinished_name(table_out).unlink(missing_ok=True)
@@ -124,8 +128,13 @@ class _Spare:
         _end(child)
         return _start()
 
-    def refill(self) -> None:
-        """Start the next one."""
+    def refill(self, rest_seconds: float = 0.0) -> None:
+        """Start the next one, after a rest where that is asked for."""
+        if rest_seconds and self.wanted:
+            timer = threading.Timer(rest_seconds, self.refill)
+            timer.daemon = True
+            timer.start()
+            return
         with self._lock:
             if self.wanted and self._child is None:
                 self._child = _start()
@@ -182,7 +191,7 @@ def _end(child: subprocess.Popen[bytes]) -> int:
     return code
 
 
-def _run(request: Mapping[str, Any], seconds: float, listen: Callable[[IO[bytes]], T]) -> T:
+def _run(request: Mapping[str, Any], seconds: float, listen: Callable[[IO[bytes]], T], rest_seconds: float = 0.0) -> T:
     """Hand a child the request, listen until it is done or its time is up."""
     child = _spare.take()
     overdue = threading.Event()
@@ -206,7 +215,7 @@ def _run(request: Mapping[str, Any], seconds: float, listen: Callable[[IO[bytes]
     finally:
         timer.cancel()
         _end(child)
-        _spare.refill()
+        _spare.refill(rest_seconds)
 
 
 class _Died(Exception):

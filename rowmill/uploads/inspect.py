@@ -22,6 +22,7 @@ from rowmill.errors import ChildError, LostLease
 from rowmill.faults import fault_point
 from rowmill.models import FindingRecord, Upload, UploadSession, UploadState
 from rowmill.models.text import storable, without_nul
+from rowmill.registry import get_kind
 from rowmill.storage import open_assembly
 from rowmill.tabular.child import inspect_in_child
 from rowmill.uploads.mending import make_bytes, needs_bytes
@@ -34,6 +35,7 @@ from rowmill.uploads.rules import child_limits, make_scratch, rules_of_upload
 log = structlog.get_logger("rowmill.uploads")
 REFUSED_KEPT = timedelta(hours=24)
 KEPT_FINDINGS = 1000
+IMPORT_SECONDS = 1.0  # most small imports are over by then; starting a child takes a core a third of a second
 
 
 def claim_upload(upload_id: int) -> Upload | None:
@@ -170,6 +172,7 @@ def _look(upload: Upload, table_out: Path) -> Inspection:
     try:
         with hold_original(upload) as path:
             rules, limits = rules_of_upload(upload), child_limits()
+            limits["rest_seconds"] = IMPORT_SECONDS if upload.kind and get_kind(upload.kind).merges else 0.0
             return inspect_in_child(path, rules, table_out=table_out, on_verdict=partial(note_found, upload), **limits)
     except ChildError as error:
         log.warning("inspection died", upload_id=str(upload.public_id), error_type=type(error).__name__)

@@ -21,7 +21,7 @@ from django.utils import timezone
 from rowmill import audit
 from rowmill.contracts import Storage, Stored
 from rowmill.errors import StorageFault
-from rowmill.models import Org, Upload, UploadState
+from rowmill.models import Export, ExportState, Org, Upload, UploadState
 from rowmill.storage.opening import COPIES
 from rowmill.storage.seal import master_sealer
 from rowmill.uploads.bucket import end_lost_sessions, live_tokens
@@ -37,6 +37,7 @@ NIGHT_HOUR = 2
 LEFT_IN_SCRATCH = ("inspect-*", "results-*", "receive-*", "spool-*", "merge-*", "groups-*", "rowmill-*", "tmp*")
 _FOLDER = re.compile(r"^(org/\d+/uploads/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))/")
 _COPY = re.compile(r"^(org/\d+/uploads/([0-9a-f-]{36}))/table(?:-\d+)?\.parquet\Z")
+_WORKBOOK = re.compile(r"^org/\d+/exports/([0-9a-f-]{36})-\d+\.xlsx\Z")
 _RECORDED = "inspection__table__key"
 _LOOKED_UP = 500
 
@@ -135,7 +136,8 @@ def clear_machine() -> int:
     for key in over:
         spool.delete(key)
         gone += 1
-    for key in _not_among(storage.copies(), Upload.objects.filter(purged_at=None)):
+    copies = list(storage.copies())
+    for key in (*_not_among(copies, Upload.objects.filter(purged_at=None)), *_workbooks_over(copies)):
         storage.drop_copy(key)
         gone += 1
     return gone
@@ -172,7 +174,8 @@ def clear_scratch() -> None:
 def clear_orphans() -> int:
     """Remove objects older than a day that belong to no upload, or to one that is purged. Gives how many went.
 
-    So goes the columnar copy of an inspector that died before its verdict, once another has given one. The parts of
+    So goes the columnar copy of an inspector that died before its verdict, once another has given one, and a workbook
+    that is kept no more. The parts of
     files that were never finished go with them, but what a session still needs; a session whose parts the bucket no
     longer has ends.
 
@@ -190,7 +193,7 @@ def clear_orphans() -> int:
             storage.delete(key)
             _note_orphan(key)
             gone += 1
-        for key in _superseded(block):
+        for key in (*_superseded(block), *_workbooks_over(block)):
             storage.delete(key)
             gone += 1
     gone += storage.clear_unfinished(ORPHAN_AGE.total_seconds(), spare=live_tokens())
@@ -243,6 +246,14 @@ def _superseded(keys: Iterable[str]) -> Iterator[str]:
             state, recorded = told[match[2]]
             if state != UploadState.READY or key != (recorded or f"{match[1]}/table.parquet"):
                 yield key
+
+
+def _workbooks_over(keys: Iterable[str]) -> Iterator[str]:
+    """Give the workbooks that are kept no more, or that whoever made them had lost to another."""
+    found = {key: match[1] for key in keys if (match := _WORKBOOK.match(key))}
+    kept = Export.objects.filter(public_id__in=set(found.values()), state=ExportState.DONE)
+    recorded = set(kept.values_list("key", flat=True))
+    yield from (key for key in found if key not in recorded)
 
 
 def _blocks(keys: Iterable[str]) -> Iterator[list[str]]:

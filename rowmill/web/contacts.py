@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from rowmill import audit
 from rowmill.contacts.browse import Ask, ContactPage, list_contacts, open_ask, read_ask, sample_values, seal_ask
-from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
+from rowmill.contacts.export import ALL_COLUMNS, export_csv, take_xlsx
 from rowmill.contacts.removal import count_removal, remove_imported
 from rowmill.contacts.showing import (
     GROUPS,
@@ -27,7 +27,7 @@ from rowmill.contacts.showing import (
 from rowmill.contacts.words import VALUES
 from rowmill.errors import InputError
 from rowmill.merging.undo import may_undo
-from rowmill.models import FINAL_STATES, Contact, Job, UndoWhat
+from rowmill.models import FINAL_STATES, Contact, Export, Job, UndoWhat
 from rowmill.orgs import fetch, own
 from rowmill.web.downloads import CSV_TYPE, XLSX_TYPE, named
 from rowmill.web.frame import MemberRequest, member_view
@@ -130,13 +130,19 @@ def columns(request: MemberRequest) -> HttpResponse:
 @require_POST
 @member_view
 def export(request: MemberRequest) -> HttpResponseBase:
-    """Hand out the contacts found. It is a POST, since what was searched for stands in no address."""
+    """Hand out the contacts found, or lead to where a large workbook is made.
+
+    It is a POST, since what was searched for stands in no address.
+    """
     ask = open_ask(request.caller, request.POST.get("asked", ""))
     shown = request.POST.get("fields") == "shown"
     chosen = ("first_name", "last_name", *chosen_columns(request.caller)) if shown else ALL_COLUMNS
     columns = tuple(dict.fromkeys(chosen))
     if request.POST.get("export") == "xlsx":
-        return named(FileResponse(export_xlsx(request.caller, ask, columns), content_type=XLSX_TYPE), "contacts.xlsx")
+        made = take_xlsx(request.caller, ask, columns)
+        if isinstance(made, Export):
+            return HttpResponseRedirect(reverse("export", args=[made.public_id]), status=303)
+        return named(FileResponse(made, content_type=XLSX_TYPE), "contacts.xlsx")
     lines = export_csv(request.caller, ask, columns, bom=True)
     return named(StreamingHttpResponse(lines, content_type=CSV_TYPE), "contacts.csv")
 

@@ -39,6 +39,7 @@ def problem_of(error: Exception):
         (errors.Expired(), 410, "expired"),
         (errors.OutOfSpace(), 507, "out_of_space"),
         (errors.Busy(), 503, "busy"),
+        (errors.TooMuch(), 500, "server_error"),
         (errors.StorageFault(), 503, "storage_down"),
         (errors.Snooze(5), 503, "snooze"),
         (errors.PayerError("AUTH", "setup"), 502, "AUTH"),

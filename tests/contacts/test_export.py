@@ -10,9 +10,8 @@ import pytest
 
 from rowmill.contacts import browse, export
 from rowmill.contacts.browse import Ask
-from rowmill.contacts.export import ALL_COLUMNS, export_csv, export_xlsx
-from rowmill.errors import InputError
-from rowmill.models import AuditEvent, Contact
+from rowmill.contacts.export import ALL_COLUMNS, export_csv, take_xlsx
+from rowmill.models import AuditEvent, Contact, Export
 from rowmill.orgs import find_caller
 from tests.contacts.made import make_contact, make_contacts
 
@@ -64,17 +63,16 @@ def test_cells_are_harmless_and_whole(alice, people):
     assert row["title"] == 'He said "hm",\nthen left'
     assert (row["employees"], row["lists"], row["replied"]) == ("11-50", "a, b", "yes")
     assert row["extra"] == '{"Colour": "blue"}'
-    with export_xlsx(alice, Ask(), ("first_name", "lists")) as out:
+    with take_xlsx(alice, Ask(), ("first_name", "lists")) as out:
         sheet = openpyxl.load_workbook(out).active
         assert [[cell.value for cell in line] for line in sheet] == [["first_name", "lists"], ["=1+1", "a, b"]]
         assert sheet["A2"].data_type == "s"
 
 
-def test_a_workbook_has_a_limit(alice, people, monkeypatch):
+def test_a_large_workbook_is_made_in_the_background(alice, people, monkeypatch):
     make_contacts(people.acme, 6)
-    monkeypatch.setattr(export, "XLSX_ROWS", 5)
-    with pytest.raises(InputError) as told:
-        export_xlsx(alice, Ask(), ALL_COLUMNS)
-    assert told.value.details["code"] == "too_many"
-    assert AuditEvent.objects.filter(verb="contacts.export").count() == 0
-    export_xlsx(alice, Ask(search="first1"), ALL_COLUMNS).close()
+    monkeypatch.setattr(export, "DIRECT_ROWS", 5)
+    assert isinstance(take_xlsx(alice, Ask(), ALL_COLUMNS), Export)
+    take_xlsx(alice, Ask(search="first1"), ALL_COLUMNS).close()
+    assert list(Export.objects.values_list("kind", "state")) == [("contact_import", "WAITING")]
+    assert AuditEvent.objects.filter(verb="contacts.export").count() == 2

@@ -108,4 +108,6 @@ def test_a_large_file_is_compared_in_a_child_or_here_where_that_dies(import_rows
         assert counts(import_rows(HEADER, [cells for cells, _ in made], duplicates=policy)) == told
         assert in_table() == sorted(model.contacts, key=repr)
     assert asked == ["compare", "compare"]
-    assert set(settings.SCRATCH_DIR.rglob("*-*")) <= before, "the children's and the comparisons' files go with the jobs"
+    assert set(settings.SCRATCH_DIR.rglob("*-*")) <= before, (
+        "the children's and the comparisons' files go with the jobs"
+    )

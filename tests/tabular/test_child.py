@@ -59,6 +59,16 @@ def test_a_spare_child_serves_and_is_replaced(path: Path, spare: None) -> None:
     assert inspect_in_child(path, RULES).verdict == "sound"
 
 
+def test_the_next_child_is_started_after_the_rest_that_is_asked_for(path: Path, spare: None) -> None:
+    assert inspect_in_child(path, RULES, rest_seconds=3600).verdict == "sound"
+    assert child._spare._child is None
+    assert inspect_in_child(path, RULES, rest_seconds=0.01).verdict == "sound"
+    until = time.monotonic() + 60
+    while child._spare._child is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert child._spare._child is not None
+
+
 def test_a_child_that_takes_too_long_is_stopped(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ChildError, match="longer than"):
         inspect_in_child(path, RULES, table_out=tmp_path / "t.parquet", seconds=0.01)
