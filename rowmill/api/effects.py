@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from rowmill import audit
 from rowmill.api.base import OrgView
+from rowmill.api.chunks import read_sha256
 from rowmill.api.problems import problems
 from rowmill.api.shapes import JobShape, describe_one
 from rowmill.api.uploads import fetch_upload
@@ -21,9 +22,11 @@ from rowmill.errors import NotFound
 from rowmill.jobs.imports import ask_effect, need_bulk, start_import
 from rowmill.merging.effects import (
     UNDER_WAY,
+    awaits,
     find_effect,
     is_above,
     is_outdated,
+    is_waiting,
     policy_of,
     read_effect_examples,
     read_policy,
@@ -31,12 +34,13 @@ from rowmill.merging.effects import (
 )
 from rowmill.merging.preview import COUNTS
 from rowmill.merging.target import POLICIES
-from rowmill.models import EffectState, ImportEffect, Upload
-from rowmill.orgs import Caller
+from rowmill.models import EffectState, ImportEffect, Upload, UploadState
+from rowmill.orgs import Caller, own
 from rowmill.uploads.handouts import need_bytes
 
 PATIENCE_SECONDS = 2.0  # so long a POST waits for the effect; a larger file's is asked for by GET
 LOOK_SECONDS = 0.1
+MOST_WAITING = 20
 DUPLICATES = OpenApiParameter(
     "duplicates", OpenApiTypes.STR, enum=list(POLICIES), description="Under which policy; else the one last chosen."
 )
@@ -148,6 +152,50 @@ class EffectView(OrgView):
         need_bytes(upload)
         effect = await_effect(ask_effect(self.caller, upload, told.get("duplicates", "")), PATIENCE_SECONDS)
         return Response(describe_effect(self.caller, upload, effect), status=202 if effect.state in UNDER_WAY else 200)
+
+
+class WaitingUploadShape(serializers.Serializer[Any]):
+    """A sound file that waits for its effect, or for a go-ahead."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    sheet = serializers.CharField(allow_blank=True, help_text="The sheet that its sender named.")
+    waits_for = serializers.ChoiceField(["effect", "go_ahead"])
+
+
+class WaitingUploadsView(OrgView):
+    """The files that wait."""
+
+    @extend_schema(
+        operation_id="find_waiting_uploads",
+        tags=["imports"],
+        parameters=[
+            OpenApiParameter("sha256", OpenApiTypes.STR, required=True, description="Of the file's bytes, in hex."),
+            OpenApiParameter("kind", OpenApiTypes.STR, required=True, description="What a row means."),
+        ],
+        responses={(200, "application/json"): WaitingUploadShape(many=True), **problems(400, 401, 403, 404)},
+    )
+    def get(self, request: Request) -> Response:
+        """Find the uploads of these bytes that wait for a go-ahead, newest first: who has the file sends it no second time."""
+        sha256 = read_sha256(request.query_params)
+        found = own(self.caller, Upload).filter(
+            sha256=sha256, kind=request.query_params.get("kind", ""), state=UploadState.READY, session__isnull=False,
+            purged_at=None, purge_after=None,
+        )  # fmt: skip
+        found = found.select_related("org").order_by("-pk") if sha256 else found.none()
+        waiting = [(one, awaits(one)) for one in found[:MOST_WAITING] if is_waiting(one)]
+        return Response(
+            [
+                {
+                    "id": one.public_id,
+                    "kind": one.kind,
+                    "sheet": (one.intent or {}).get("sheet") or "",
+                    "waits_for": what,
+                }
+                for one, what in waiting
+                if what in ("effect", "go_ahead")
+            ]
+        )
 
 
 class ImportView(OrgView):

@@ -11,7 +11,7 @@ from rowmill.api.chunks import CancelView, ChunkView, CompleteView, InitView, Up
 from rowmill.api.claims import BulkUploadView
 from rowmill.api.contacts import ContactExportView, ContactSearchView, ContactsView, ContactView
 from rowmill.api.docs import DocsView, SchemaView
-from rowmill.api.effects import EffectView, ImportView
+from rowmill.api.effects import EffectView, ImportView, WaitingUploadsView
 from rowmill.api.exports import ExportFileView, ExportView
 from rowmill.api.jobs import JobCancelView, JobListView, JobProgressView, JobRetryView, JobView
 from rowmill.api.mapping import MappingView
@@ -49,6 +49,7 @@ _V1: list[URLPattern | URLResolver] = [
     path("submissions/<uuid:submission_id>/", SubmissionView.as_view(), name="api-submission"),
     path("uploads/tus/", TusDoorView.as_view(), name="api-tus"),
     path("uploads/tus/<uuid:upload_id>/", TusUploadView.as_view(), name="api-tus-upload"),
+    path("uploads/waiting/", WaitingUploadsView.as_view(), name="api-uploads-waiting"),
     path("uploads/<uuid:upload_id>/", UploadView.as_view(), name="api-upload"),
     path("uploads/<uuid:upload_id>/findings/", FindingsView.as_view(), name="api-upload-findings"),
     path("uploads/<uuid:upload_id>/mapping/", MappingView.as_view(), name="api-upload-mapping"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rowmill.cli.client import Client, Refused
@@ -23,10 +25,31 @@ class WaitsForPerson(RowmillError):
         self.page = page
 
 
+async def find_waiting(client: Client, file: Path, kind: str, sheet: str) -> str:
+    """Give the upload of these bytes that waits for a go-ahead already; "" where there is none, so that the file is sent."""
+    with file.open("rb") as opened:
+        digest = await asyncio.to_thread(hashlib.file_digest, opened, "sha256")
+    asked = {"sha256": digest.hexdigest(), "kind": kind}
+    try:
+        found = await client.call("GET", "/api/v1/uploads/waiting/", params=asked)
+    except Refused as refused:
+        if refused.status != 404:  # an older server knows of no such address
+            raise
+        return ""
+    return next((str(one["id"]) for one in found if one["sheet"] == sheet), "")
+
+
 async def await_job(
-    client: Client, upload_id: str, *, go_ahead: bool = False, say: Callable[[str], None] = lambda _words: None
+    client: Client,
+    upload_id: str,
+    *,
+    go_ahead: bool = False,
+    duplicates: str = "",
+    say: Callable[[str], None] = lambda _words: None,
 ) -> dict[str, Any]:
     """Wait for the verdict on an upload and for its job. `say` hears what takes a while.
+
+    `duplicates`: the policy of an import that is asked for here; "" for the one that the file was sent with.
 
     Raises: Refused, with the findings where it is not sound; WaitsForPerson.
     """
@@ -50,17 +73,18 @@ async def await_job(
             say("working out what the import would change")
         if status == "GO_AHEAD" or (status == "EFFECT" and go_ahead):
             asked += 1
-            await _ask_import(client, upload_id, go_ahead=go_ahead, last=asked >= MOST_EFFECTS)
+            told = {"go_ahead": go_ahead, **({"duplicates": duplicates} if duplicates else {})}
+            await _ask_import(client, upload_id, told, last=asked >= MOST_EFFECTS)
         if status == "REJECTED" or found["status"] in {"cancelled", "expired"}:
             listed = await ask(f"/api/v1/uploads/{upload_id}/findings/")
             raise Refused(0, _problem(listed["results"]))
         await asyncio.sleep(VERDICT_SECONDS)
 
 
-async def _ask_import(client: Client, upload_id: str, *, go_ahead: bool, last: bool) -> None:
+async def _ask_import(client: Client, upload_id: str, told: dict[str, Any], *, last: bool) -> None:
     """Ask for the import of a file that waits. Raises: WaitsForPerson, with the server's number of what would change."""
     try:
-        await client.call("POST", f"/api/v1/uploads/{upload_id}/import/", json={"go_ahead": go_ahead})
+        await client.call("POST", f"/api/v1/uploads/{upload_id}/import/", json=told)
     except Refused as refused:
         code = refused.problem.get("code")
         if code == "go_ahead_needed" or (code == "effect_needed" and last):

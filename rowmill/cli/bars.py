@@ -103,7 +103,10 @@ def print_waiting(words: str, address: str) -> None:
     CONSOLE.print(f"[bold yellow]Waiting for your go-ahead:[/] {words}", soft_wrap=True)
     CONSOLE.print("The file is there and sound; nothing is imported, nothing is changed.", soft_wrap=True)
     CONSOLE.print(f"Look at it and start it: {address}", soft_wrap=True)
-    CONSOLE.print("Or send it again with --go-ahead: that imports it, however much it changes.", soft_wrap=True)
+    CONSOLE.print(
+        "Or run this command again with --go-ahead: that imports it, however much it changes; nothing is sent again.",
+        soft_wrap=True,
+    )
 
 
 def print_stop(words: str) -> None:

@@ -311,7 +311,7 @@ async def _upload(wanted: Wanted) -> int:
 
 async def _send(client: Client, wanted: Wanted) -> dict[str, Any] | None:
     """Send the file through the door that fits it. Gives the job; None where there is none to follow."""
-    from rowmill.cli.awaiting import await_job
+    from rowmill.cli.awaiting import await_job, find_waiting
     from rowmill.cli.bars import upload_bar
     from rowmill.cli.sending import RESUMABLE_BYTES, Sender
 
@@ -319,6 +319,12 @@ async def _send(client: Client, wanted: Wanted) -> dict[str, Any] | None:
     if wanted.kind in UPLOAD_PATHS and not (wanted.resumable or wanted.abandon or size > RESUMABLE_BYTES):
         with upload_bar(size) as bar:
             return await client.send_file(UPLOAD_PATHS[wanted.kind], wanted.file, wanted.options, bar.advance)
+    if wanted.go_ahead and not wanted.abandon:
+        waiting = await find_waiting(client, wanted.file, wanted.kind, wanted.options.get("sheet", ""))
+        if waiting:
+            typer.echo("These bytes are there already and wait for a go-ahead, so nothing is sent.")
+            policy = wanted.options.get("duplicates", "")
+            return await await_job(client, waiting, go_ahead=True, duplicates=policy)
     with upload_bar(size) as bar:
         sender = Sender(client, wanted.file, {"kind": wanted.kind, **wanted.options}, wanted.parallel, bar)
         if wanted.abandon:

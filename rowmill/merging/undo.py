@@ -103,7 +103,7 @@ def _ask(caller: Caller, job: Job, what: UndoWhat) -> Undo:
     with transaction.atomic():
         held = Job.objects.select_for_update(no_key=True, of=("self",)).get(pk=job.pk)
         undo = find_undo(held, what)
-        if undo is not None and (undo.state in AT_WORK or (undo.state == UndoState.DONE and what == UndoWhat.UNDO)):
+        if undo is not None and (undo.state in AT_WORK or (undo.state == UndoState.DONE and _is_all(undo, held))):
             return undo
         if undo is None and what == UndoWhat.UNDO:
             _need_undoable(held)
@@ -121,6 +121,14 @@ def _ask(caller: Caller, job: Job, what: UndoWhat) -> Undo:
     return undo
 
 
+def _is_all(undo: Undo, job: Job) -> bool:
+    """Tell of what has ended whether nothing is left to do: a click on a page of before must not wipe what it came to."""
+    if undo.what == UndoWhat.UNDO:
+        return True
+    target: Any = get_kind(job.kind).target  # type: ignore[attr-defined]
+    return not target.model._default_manager.filter(org_id=job.org_id, created_job_id=job.pk).exists()
+
+
 def _begin(caller: Caller, job: Job, what: UndoWhat) -> Undo:
     """Write it down, with about how many rows it is about."""
     merged: dict[str, Any] = BatchMerge.objects.filter(job=job).aggregate(new=Sum("inserted"), changed=Sum("updated"))
@@ -133,11 +141,14 @@ def _begin(caller: Caller, job: Job, what: UndoWhat) -> Undo:
 
 
 def _begin_again(caller: Caller, undo: Undo) -> None:
-    """Take up what failed where it stopped; a removal that has ended from the beginning, for what it kept."""
+    """Take up what failed where it stopped; a removal that has ended from the beginning, for what it kept.
+
+    `removed` goes on from what was removed before: it is told of both together.
+    """
     fields: dict[str, Any] = {"state": UndoState.WAITING, "attempts": 0, "lease_until": None, "error": ""}
     if undo.state == UndoState.DONE:
         fields |= {
-            "after_id": 0, "rows": undo.kept, "rows_done": 0, "removed": 0, "kept": 0, "kept_ids": [], "seconds": 0.0,
+            "after_id": 0, "rows": undo.kept, "rows_done": 0, "kept": 0, "kept_ids": [], "seconds": 0.0,
             "undone_at": None, "asked_at": timezone.now(), "undone_by": caller.user,
         }  # fmt: skip
     Undo.objects.filter(pk=undo.pk).update(**fields)

@@ -73,10 +73,10 @@ def _find(request: MemberRequest, public_id: UUID) -> Export:
 
 
 def name_export(export: Export) -> str:
-    """Name the file that a person gets: contacts-2026-11-23.xlsx."""
+    """Name the file that a person gets: contacts-2026-11-23-1521.xlsx."""
     day = timezone.localtime(export.asked_at)
     stem = f"{PurePath(export.job.upload.name).stem}-results" if export.job else label_of(export).lower()
-    return f"{stem.replace('/', '-')}-{day:%Y-%m-%d}.xlsx"
+    return f"{stem.replace('/', '-')}-{day:%Y-%m-%d-%H%M}.xlsx"
 
 
 def label_of(export: Export) -> str:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from rowmill.errors import NotFound
 from rowmill.jobs.progress import read_progress
 from rowmill.merging.undo import UNDO_DAYS, may_undo, undo_job
-from rowmill.models import FINAL_STATES
+from rowmill.models import FINAL_STATES, UndoWhat
 from rowmill.registry import get_kind
 from rowmill.web.frame import MemberRequest, member_view
 from rowmill.web.jobs import find_job
@@ -31,11 +31,16 @@ def undo_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         return HttpResponseRedirect(
             reverse("job-undo" if "own" in request.POST else "job", args=[public_id]), status=303
         )
+    merged, before = read_progress(job).merged, tell_undo(job, UndoWhat.REMOVAL)
+    removed = before.undo.removed if before else 0
     context = {
         "job": job,
         "kind": get_kind(job.kind),
         "told": tell_undo(job),
-        "merged": read_progress(job).merged,
+        "merged": merged,
+        "removed": removed,
+        "removing": before is not None and before.at_work,
+        "would_go": max(0, (merged or {}).get("inserted", 0) - removed),
         "may_undo": may_undo(job),
         "final": job.state in FINAL_STATES,
         "undo_days": UNDO_DAYS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -233,6 +235,12 @@ def test_what_an_import_brought_is_removed(people: People, alice: Client, import
     assert (told["state"], told["removed"], told["kept"]) == ("DONE", 3, 1)
     assert told["kept_ids"] == [Contact.objects.get().pk]
     assert ask(alice, "post", "job-removal", imported).status_code == 202  # it looks anew
+    run_undos()
+    Contact.objects.update(revision=1)
+    assert ask(alice, "post", "job-removal", imported).status_code == 202
+    run_undos()
+    last = ask(alice, "post", "job-removal", imported)  # by a page of before: there is nothing left to do
+    assert (last.status_code, last.json()["state"], last.json()["removed"]) == (200, "DONE", 4)
     assert ask(alice, "get", "job-undo", imported).status_code == 404
 
 
@@ -287,3 +295,28 @@ def test_the_chunk_door_says_what_a_file_waits_for(
     job = alice.get(f"/api/v1/claims/csv-jobs/{told['jobId']}/").json()
     assert job["merged"] == {"inserted": 0, "updated": 0, "unchanged": 0, "duplicates": 0, "rejected": 0}
     assert job["links"]["undo"].endswith("/undo/")
+
+
+def test_a_file_that_waits_is_found_by_its_hash(
+    people: People, alice: Client, imported: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rowmill.api.chunks.VERDICT_SECONDS", 0.0)
+    data = as_csv(HEADER, LATER[1:])
+
+    def find(client: Client, sha256: str = hashlib.sha256(data).hexdigest(), kind: str = "contact_import") -> list:
+        return client.get("/api/v1/uploads/waiting/", {"sha256": sha256, "kind": kind}).json()
+
+    looked_at = as_csv(HEADER, LATER)
+    send_chunk(alice, looked_at, review=True)
+    waits = send_chunk(alice, data, duplicates="update")["uploadId"]
+    assert [(one["id"], one["waits_for"]) for one in find(alice)] == [(waits, "effect")]
+    assert effect_due()
+    assert [(one["id"], one["waits_for"]) for one in find(alice)] == [(waits, "go_ahead")]
+    assert find(alice, hashlib.sha256(looked_at).hexdigest()) == [], "somebody is to look at its columns first"
+    assert find(alice, kind="claim_status") == []
+    assert find(alice, "") == []
+    assert find(client_of(people.charlie)) == []
+    assert alice.get("/api/v1/uploads/waiting/", {"sha256": "x"}).status_code == 400
+    started = alice.post(f"/api/v1/uploads/{waits}/import/", {"go_ahead": True}, content_type="application/json")
+    assert started.status_code == 201
+    assert find(alice) == []

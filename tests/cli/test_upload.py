@@ -155,7 +155,18 @@ def test_contacts_that_change_much_wait_for_a_go_ahead(folder: Path, url: str):
     assert not waits.stdout
     skipped, _ = send("Doctor", "--duplicates", "skip", "--wait", "--confirm-duplicate")
     assert (skipped.returncode, "10 unchanged" in skipped.stdout) == (0, True), skipped.stderr
+    held, _ = send("Matron")
+    assert held.returncode == 3
+    started, _ = send("Matron", "--go-ahead", "--wait")
+    assert (started.returncode, "10 updated" in started.stdout) == (0, True), started.stderr
+    assert "nothing is sent" in started.stdout
+    held, _ = send("Porter")
+    blanks, _ = send("Porter", "--go-ahead", "--duplicates", "blanks", "--wait")
+    assert (held.returncode, blanks.returncode) == (3, 0)
+    assert "nothing is sent" in blanks.stdout
+    assert "10 unchanged" in blanks.stdout, "the policy is the one that was said last"
     told, _ = send("Surgeon", "--go-ahead", "--wait")
+    assert "nothing is sent" not in told.stdout
     assert (told.returncode, "10 updated" in told.stdout) == (0, True), told.stderr
 
 

@@ -169,3 +169,5 @@ def test_what_an_import_brought_is_removed_after_a_question(alice, people):
     assert "Nothing is left to remove" in part
     assert set(Contact.objects.values_list("first_name", flat=True)) >= {"Kept", "Quentin"}
     assert alice.get("/contacts/?import=nonsense").status_code == 404
+    undo = text_of(alice.get(f"/jobs/{job.public_id}/undo"))
+    assert re.search(r"Removed before</dt><dd>1<", undo), "an undo does not promise what is gone already"

@@ -57,7 +57,7 @@ def test_from_the_click_to_the_download(alice, people):
     assert "hx-get" not in page.partition('id="export"')[2], "it stops asking"
     assert "Download" in alice.get("/exports/").content.decode()
     response = alice.get(f"{address}file")
-    assert re.search(r'filename="contacts-\d{4}-\d\d-\d\d.xlsx"', response["Content-Disposition"])
+    assert re.search(r'filename="contacts-\d{4}-\d\d-\d\d-\d{4}\.xlsx"', response["Content-Disposition"])
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(response.streaming_content))).active
     assert (sheet.max_row, sheet.max_column, sheet.title) == (21, 54, "Contacts")
     assert alice.post(f"{address}delete").status_code == 302
