@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import structlog
 
-from rowmill.errors import TooMuch
+from rowmill.errors import ChildError, TooMuch
+from rowmill.merging.comparing import compare, drop_tables
 from rowmill.merging.reader import Reader
+from rowmill.tabular.child import run_in_child
 from rowmill.tabular.load import quote_name, quote_text
 
+log = structlog.get_logger("rowmill.merging")
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-JOINED_CELLS, JOINED_BYTES = 250_000, 16_000_000
+LARGE_ROWS = 200_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -54,13 +58,42 @@ def _find(reader: Reader, folder: Path, name: str, con: duckdb.DuckDBPyConnectio
     groups = Groups(folder / f"{name}-special.parquet", folder / f"{name}-joined.parquet")
     if not (groups.special.exists() and groups.joined.exists()):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            _compare(reader, groups, con)
-        except duckdb.OutOfMemoryException as error:
-            raise TooMuch from error
-        finally:
-            _drop_tables(con)
+        told = _tell_comparison(reader)
+        if not (_is_large(reader, con) and _compared_apart(told, groups)):
+            _compare_here(told, groups, con)
     return groups
+
+
+def _is_large(reader: Reader, con: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether comparing would leave this process with memory that it never gives back."""
+    sql = f"SELECT num_rows FROM parquet_file_metadata({quote_text(str(reader.source.path))})"
+    return bool(con.execute(sql).fetchall()[0][0] > LARGE_ROWS)
+
+
+def _compared_apart(told: dict[str, Any], groups: Groups) -> bool:
+    """Compare in a child, whose memory goes with it. Gives whether it could."""
+    request = told | {"special_to": str(groups.special.resolve()), "joined_to": str(groups.joined.resolve())}
+    try:
+        run_in_child("compare", request, beside=groups.special.parent)
+    except ChildError as error:
+        log.warning("comparison died", error_type=type(error).__name__)
+        return False
+    return True
+
+
+def _compare_here(told: dict[str, Any], groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
+    """Compare in this process, such that a file is seen whole or not at all. Raises: TooMuch."""
+    unfinished = [path.with_name(f"{path.name}.{os.getpid()}") for path in (groups.special, groups.joined)]
+    try:
+        compare(con, told, *unfinished)
+        unfinished[1].replace(groups.joined)
+        unfinished[0].replace(groups.special)
+    except duckdb.OutOfMemoryException as error:
+        raise TooMuch from error
+    finally:
+        drop_tables(con)
+        for path in unfinished:
+            path.unlink(missing_ok=True)
 
 
 def drop_groups(folder: Path, name: str) -> None:
@@ -69,56 +102,69 @@ def drop_groups(folder: Path, name: str) -> None:
         (folder / f"{name}-{kind}.parquet").unlink(missing_ok=True)
 
 
-def _compare(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
-    """Work both files out."""
-    two = len(reader.plan.target.keys) > 1
-    second = reader.key_of(1) if two else "''"
-    letters = [letter for letter, _ in reader.plan.target.keys] + [""]
-    rows = reader.trimmed(reader.rows("true", reader.key_places()), reader.key_places())
-    newest = reader.newest() if reader.plan.policy == "newest" else "NULL"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT row_number AS n, {reader.key_of(0)} AS a, {second} AS b, "
-        f"{newest} AS t FROM ({rows}) WHERE problem IS NULL"
-    )
-    # Nearly all keys stand once, and numbers need little room: those that may stand twice are found by their hash.
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE twice AS SELECT n, a, b FROM keyed WHERE b <> '' AND hash(b) IN "
-        "(SELECT hash(b) FROM keyed WHERE b <> '' GROUP BY 1 HAVING count(*) > 1)"
-    )
-    # Of rows that have the second key alone: which first key has it too, and how many have it.
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE linked AS SELECT b, min(a) AS a, count(DISTINCT a) AS many, min(n) AS first "
-        "FROM twice WHERE a <> '' GROUP BY b HAVING count(DISTINCT a) > 1 "
-        "OR b IN (SELECT b FROM twice WHERE a = '')"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP VIEW named AS SELECT n, t, CASE "
-        f"WHEN keyed.a <> '' THEN '{letters[0]}:' || keyed.a WHEN many = 1 THEN '{letters[0]}:' || linked.a "
-        f"WHEN many > 1 THEN NULL ELSE '{letters[1]}:' || keyed.b END AS key, "
-        "many > 1 AND keyed.a = '' AS ambiguous, many > 1 AND keyed.a <> '' AS shared "
-        "FROM keyed LEFT JOIN linked USING (b)"
-    )
+def _tell_comparison(reader: Reader) -> dict[str, Any]:
+    """Write the statements of a comparison, as `compare` takes them."""
     order = _WINNER[reader.plan.policy]
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE maybe AS SELECT * FROM named WHERE key IS NOT NULL AND hash(key) IN "
-        "(SELECT hash(key) FROM named WHERE key IS NOT NULL GROUP BY 1 HAVING count(*) > 1)"
-    )
-    con.execute(
+    members = (
         "CREATE OR REPLACE TEMP TABLE members AS SELECT n, key, shared, first_value(n) OVER "
         f"(PARTITION BY key ORDER BY {order}) AS winner FROM maybe "
         "WHERE key IN (SELECT key FROM maybe GROUP BY key HAVING count(*) > 1)"
     )
-    _write(con, groups.special, _special())
-    _drop_tables(con, keep=("members",))
-    _join_members(reader, groups, con)
+    rows = reader.rows("true", reader.needed_places())
+    return {
+        "begin": [*_suspects(reader), *_named(reader), members],
+        "special": _special(),
+        "raw": f"SELECT written.*, winner FROM ({rows}) AS written JOIN members ON n = row_number",
+        "joined": _joined(reader),
+        "row_bytes": " + ".join(f"strlen(c{place})" for place in reader.needed_places()),
+        "columns": len(reader.source.header),
+    }
 
 
-def _drop_tables(con: duckdb.DuckDBPyConnection, keep: tuple[str, ...] = ()) -> None:
-    """Free the memory of what is not needed any more."""
-    con.execute("DROP VIEW IF EXISTS named")
-    for table in ("keyed", "twice", "linked", "maybe", "raw", "joined", "members"):
-        if table not in keep:
-            con.execute(f"DROP TABLE IF EXISTS {table}")
+def _second(reader: Reader) -> str:
+    """Give the cleaned cell of the second key, '' where there is none."""
+    return reader.key_of(1) if len(reader.plan.target.keys) > 1 else "''"
+
+
+def _suspects(reader: Reader) -> list[str]:
+    """Find the rows of which a key may stand twice. Nearly all keys stand once, and a hash needs little room."""
+    keys = {"a": reader.key_of(0), "b": _second(reader)}
+    told = ", ".join(f"CASE WHEN {key} <> '' THEN hash({key}) END AS {name}" for name, key in keys.items())
+    many = "{0} IN (SELECT {0} FROM hashes WHERE {0} IS NOT NULL GROUP BY 1 HAVING count(*) > 1)"
+    return [
+        f"CREATE OR REPLACE TEMP TABLE hashes AS SELECT row_number AS n, {told} "
+        f"FROM ({_key_rows(reader, 'true')}) WHERE problem IS NULL",
+        f"CREATE OR REPLACE TEMP TABLE suspects AS SELECT n FROM hashes WHERE {many.format('a')} OR {many.format('b')}",
+        "DROP TABLE hashes",
+    ]
+
+
+def _named(reader: Reader) -> list[str]:
+    """Give what each suspect is about: the tables `keyed`, `twice`, `linked` and `maybe`, the view `named`."""
+    newest = reader.newest() if reader.plan.policy == "newest" else "NULL"
+    letters = [letter for letter, _ in reader.plan.target.keys] + [""]
+    rows = _key_rows(reader, "row_number IN (SELECT n FROM suspects)")
+    return [
+        f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT row_number AS n, {reader.key_of(0)} AS a, {_second(reader)} AS b, "
+        f"{newest} AS t FROM ({rows}) WHERE problem IS NULL",
+        "CREATE OR REPLACE TEMP TABLE twice AS SELECT n, a, b FROM keyed WHERE b <> ''",
+        # Of rows that have the second key alone: which first key has it too, and how many have it.
+        "CREATE OR REPLACE TEMP TABLE linked AS SELECT b, min(a) AS a, count(DISTINCT a) AS many, min(n) AS first "
+        "FROM twice WHERE a <> '' GROUP BY b HAVING count(DISTINCT a) > 1 "
+        "OR b IN (SELECT b FROM twice WHERE a = '')",
+        "CREATE OR REPLACE TEMP VIEW named AS SELECT n, t, CASE "
+        f"WHEN keyed.a <> '' THEN '{letters[0]}:' || keyed.a WHEN many = 1 THEN '{letters[0]}:' || linked.a "
+        f"WHEN many > 1 THEN NULL ELSE '{letters[1]}:' || keyed.b END AS key, "
+        "many > 1 AND keyed.a = '' AS ambiguous, many > 1 AND keyed.a <> '' AS shared "
+        "FROM keyed LEFT JOIN linked USING (b)",
+        "CREATE OR REPLACE TEMP TABLE maybe AS SELECT * FROM named WHERE key IS NOT NULL AND hash(key) IN "
+        "(SELECT hash(key) FROM named WHERE key IS NOT NULL GROUP BY 1 HAVING count(*) > 1)",
+    ]
+
+
+def _key_rows(reader: Reader, where: str) -> str:
+    """Write the query for the keys of rows, without the blanks at their ends."""
+    return reader.trimmed(reader.rows(where, reader.key_places()), reader.key_places())
 
 
 def _special() -> str:
@@ -131,60 +177,9 @@ def _special() -> str:
     )
 
 
-def _join_members(reader: Reader, groups: Groups, con: duckdb.DuckDBPyConnection) -> None:
-    """Write one row for each thing that several rows are about, a few thousand at a time: values of all take much memory."""
-    sizes = con.execute("SELECT winner, count(*) FROM members GROUP BY winner ORDER BY winner").fetchall()
-    con.execute("CREATE OR REPLACE TEMP TABLE joined AS SELECT 0 AS row_number WHERE false")
-    if sizes:
-        rows = reader.rows("true", reader.needed_places())
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE raw AS SELECT written.*, winner "
-            f"FROM ({rows}) AS written JOIN members ON n = row_number"
-        )
-        con.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {_joined(reader, 0, 0)}")
-        for winners in _stretches(sizes, _rows_at_once(reader, con)):
-            _join_what_fits(reader, con, winners)
-    _write(con, groups.joined, "FROM joined")
-
-
-def _rows_at_once(reader: Reader, con: duckdb.DuckDBPyConnection) -> int:
-    """Give how many rows are joined at a time."""
-    sizes = " + ".join(f"strlen(c{place})" for place in reader.needed_places())
-    row_bytes: int = con.execute(f"SELECT coalesce(avg({sizes}), 0)::BIGINT FROM raw").fetchall()[0][0]
-    return min(JOINED_CELLS // len(reader.source.header), JOINED_BYTES // max(1, row_bytes))
-
-
-def _join_what_fits(reader: Reader, con: duckdb.DuckDBPyConnection, winners: Sequence[int]) -> None:
-    """Join the rows of some winners, half by half where all of them take more memory than there is."""
-    try:
-        con.execute(f"INSERT INTO joined {_joined(reader, winners[0], winners[-1])}")
-    except duckdb.OutOfMemoryException:
-        if len(winners) == 1:
-            raise
-        middle = len(winners) // 2
-        _join_what_fits(reader, con, winners[:middle])
-        _join_what_fits(reader, con, winners[middle:])
-
-
-def _stretches(sizes: list[tuple[int, int]], wanted: int) -> Iterator[list[int]]:
-    """Part winners, in their order and each with its number of rows, such that no part has many more rows than wanted."""
-    winners: list[int] = []
-    rows = 0
-    for winner, size in sizes:
-        winners.append(winner)
-        rows += size
-        if rows >= wanted:
-            yield winners
-            winners, rows = [], 0
-    if winners:
-        yield winners
-
-
-def _joined(reader: Reader, first: int, last: int) -> str:
-    """Give one row for each thing of which the standing row is first..last."""
-    typed = reader.typed(
-        reader.trimmed(f"SELECT * FROM raw WHERE winner BETWEEN {first} AND {last}", reader.needed_places())
-    )
+def _joined(reader: Reader) -> str:
+    """Give one row for each thing that rows of `part` are about."""
+    typed = reader.typed(reader.trimmed("SELECT * FROM part", reader.needed_places()))
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "
@@ -213,13 +208,3 @@ def _join(reader: Reader, name: str) -> str:
         leader = quote_name(field.follows)
         return f"arg_{'max' if last else 'min'}_null({column}, n) FILTER ({leader} IS NOT NULL)"
     return f"arg_{'max' if last else 'min'}({column}, n)"
-
-
-def _write(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
-    """Write a file such that it is seen whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        con.execute(f"COPY ({query}) TO {quote_text(str(unfinished))} (FORMAT parquet, ROW_GROUP_SIZE_BYTES '16MB')")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ OPS: dict[str, str] = {
     "examples": "rowmill.tabular.handing.show_examples",
     "failed_rows": "rowmill.tabular.handing.list_failed_rows",
     "annotate": "rowmill.tabular.handing.annotate",
+    "compare": "rowmill.merging.comparing.compare_in_child",
     "workbook": "rowmill.tabular.workbook_child.make_workbook",
 }
 T = TypeVar("T")

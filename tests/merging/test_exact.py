@@ -7,9 +7,12 @@ from random import Random
 
 import pytest
 
+from rowmill.errors import ChildError
 from rowmill.jobs.progress import read_progress
 from rowmill.kinds.contact_import import ContactImport
+from rowmill.merging import groups
 from rowmill.models import Contact, Result
+from rowmill.tabular.child import run_in_child
 from tests.merging.model import BLANKS, Model
 from tests.merging.test_merge import counts
 
@@ -82,3 +85,29 @@ def test_the_model_can_be_told_apart_from_a_wrong_one(import_rows, monkeypatch):
     model.merge([row for _, row in made], "blanks", BATCH)
     import_rows(HEADER, [cells for cells, _ in made], duplicates="update")
     assert in_table() != sorted(model.contacts, key=repr)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("policy", ["update", "newest"])
+def test_a_large_file_is_compared_in_a_child_or_here_where_that_dies(import_rows, monkeypatch, settings, policy, dies):
+    asked, before = [], set(settings.SCRATCH_DIR.rglob("*-*"))
+
+    def run(op, request, **options):
+        asked.append(op)
+        if dies:
+            raise ChildError
+        return run_in_child(op, request, **options)
+
+    monkeypatch.setattr(groups, "run_in_child", run)
+    monkeypatch.setattr(groups, "LARGE_ROWS", 20)
+    monkeypatch.setattr(ContactImport, "batch_rows", BATCH)
+    dice, model = Random(f"large {policy}"), Model()
+    for rows in (45, 20, 45):
+        made = [some_row(dice, 12) for _ in range(rows)]
+        told = model.merge([row for _, row in made], policy, BATCH)
+        assert counts(import_rows(HEADER, [cells for cells, _ in made], duplicates=policy)) == told
+        assert in_table() == sorted(model.contacts, key=repr)
+    assert asked == ["compare", "compare"]
+    assert set(settings.SCRATCH_DIR.rglob("*-*")) <= before, (
+        "the children's and the comparisons' files go with the jobs"
+    )

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from rowmill.jobs.submit import take_file
 from rowmill.kinds import bulk_kind
-from rowmill.merging import groups
+from rowmill.merging import comparing, groups
 from rowmill.merging.batches import MEMORY, connect_duck
 from rowmill.merging.preview import preview_import
 from rowmill.models import Batch, Contact, Result, Upload
@@ -56,7 +56,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_at_once(import_rows):
 
 @pytest.mark.usefixtures("little_memory")
 def test_rows_about_the_same_thing_are_joined_as_many_at_a_time_as_fit(import_rows, monkeypatch):
-    monkeypatch.setattr(groups, "JOINED_BYTES", 10**9)
+    monkeypatch.setattr(comparing, "JOINED_BYTES", 10**9)
     job = import_rows(HEADER, rows(twice=True))
     assert (counts(job)["inserted"], counts(job)["duplicates"]) == (ROWS // 2, ROWS // 2)
 
@@ -75,7 +75,7 @@ def test_where_the_rows_cannot_be_compared_none_of_them_is_blamed(import_rows, m
         raise duckdb.OutOfMemoryException
 
     with monkeypatch.context() as patched:
-        patched.setattr(groups, "_compare", too_much)
+        patched.setattr(groups, "compare", too_much)
         job = import_rows(HEADER, [("a@b.co", "x", ""), ("b@b.co", "x", "")], "FAILED")
     assert [batch.last_error for batch in Batch.objects.filter(job=job)] == ["TooMuch"]
     assert not Result.objects.filter(job=job).exists()
