@@ -37,6 +37,7 @@ def test_what_cannot_be_is_told(alice, people):
         assert alice.post(SEARCH, body, format="json").status_code == 400, body
     assert alice.post(SEARCH, {"cursor": "xyz"}, format="json").json()["code"] == "bad_cursor"
     assert alice.get(LIST, {"columns": "email,password"}).json()["code"] == "bad_option"
+    assert alice.get(LIST, {"search": "ann"}).json()["field"] == "search", "left out without a word it would seem found"
     nowhere = "00000000-0000-0000-0000-000000000000"
     assert alice.post(SEARCH, {"import": nowhere}, format="json").status_code == 404
 
