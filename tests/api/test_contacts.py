@@ -29,7 +29,7 @@ def test_a_search_goes_by_post_and_an_auditor_may(ada, people):
     make_contact(people.acme, 2, first_name="Ben", stage="Cold")
     page = ada.post(SEARCH, {"search": "ann", "stage": "cold", "columns": ["employees", "stage"]}, format="json").json()
     assert page["results"] == [{"id": page["results"][0]["id"], "employees": 11, "employees_most": 50, "stage": "Cold"}]
-    assert ada.get(f"{LIST}?search=ann").json()["count"] == 2, "an address takes no search"
+    assert ada.get(f"{LIST}?search=ann").status_code == 400, "an address takes no search"
 
 
 def test_what_cannot_be_is_told(alice, people):
