@@ -105,7 +105,7 @@ def _insert_new(cursor: Any, statements: Statements, prepared: Prepared, fresh: 
 def _insert_all(cursor: Any, sql: str, rows: Iterable[Sequence[Any]]) -> None:
     """Run an INSERT of SQLite for each row. Django's own way would keep all rows in memory until the last is there."""
     with connection.wrap_database_errors:
-        connection.Database.Cursor.executemany(cursor.cursor, sql, rows)
+        connection.Database.Cursor.executemany(cursor.cursor, sql, rows)  # type: ignore[attr-defined]
 
 
 def _copy(cursor: Any, sql: str, file: IO[bytes]) -> None:
