@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
 
 from rowmill.contracts import Dialect
 from rowmill.tabular.encoding import Encoding
@@ -36,10 +41,16 @@ class SampleRow:
         return len(self.cells) == 1 and not self.cells[0].strip()
 
 
-def read_sample(sample: bytes, shape: Shape, *, whole: bool, limit: int = SAMPLE_RECORDS) -> list[SampleRow]:
-    """Read the first records of a sample; a line with a broken quote is split at its delimiters and marked."""
-    rows: list[SampleRow] = []
-    at, line = 0, 1
+def read_sample(
+    sample: bytes, shape: Shape, *, whole: bool, limit: int = SAMPLE_RECORDS, known: Sequence[SampleRow] = ()
+) -> list[SampleRow]:
+    """Read the first records of a sample; a line with a broken quote is split at its delimiters and marked.
+
+    `known`: the first of these, where somebody has read them already.
+    """
+    rows = list(known)
+    rows += _read_plain(sample, rows[-1] if rows else None, shape, limit - len(rows))
+    at, line = (rows[-1].end, rows[-1].line + rows[-1].lines) if rows else (0, 1)
     while at < len(sample) and len(rows) < limit:
         record = read_record(sample, at, shape, final=True)
         if record.fault is None and not record.newline and not whole:
@@ -50,6 +61,37 @@ def read_sample(sample: bytes, shape: Shape, *, whole: bool, limit: int = SAMPLE
         rows.append(row)
         at, line = row.end, line + row.lines
     return rows
+
+
+def _read_plain(sample: bytes, before: SampleRow | None, shape: Shape, limit: int) -> Iterator[SampleRow]:
+    """Read records by the csv module as long as it surely reads them as the precise reader does, which takes ten times as long.
+
+    It ends before a record that is broken or cut, or that holds a carriage return anywhere but at its end.
+    """
+    if shape.newline == b"\r" or limit <= 0:
+        return
+    at, line = (before.end, before.line + before.lines) if before else (0, 1)
+    text = io.StringIO(sample[at:].decode("latin-1"), newline="\n")  # a sign for each byte; a line ends in LF
+    taken: list[str] = []
+    quote = chr(shape.quote) if shape.quote >= 0 else None
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
+
+    def lines() -> Iterator[str]:
+        for one in text:
+            taken.append(one)
+            yield one
+
+    reader = csv.reader(lines(), delimiter=chr(shape.delimiter), quotechar=quote, quoting=quoting, strict=True)
+    with suppress(csv.Error):
+        for cells in islice(reader, limit):
+            last, count = taken[-1], len(taken)
+            newline = b"\r\n" if last.endswith("\r\n") else b"\n"
+            if not last.endswith("\n") or sum(one.count("\r") for one in taken) != len(newline) - 1:
+                return
+            end = at + sum(map(len, taken))
+            yield SampleRow([one.encode("latin-1") for one in cells or [""]], at, end, line, count, newline)
+            at, line = end, line + count
+            taken.clear()
 
 
 def _goes_on(sample: bytes, record: Record, shape: Shape, rows: Sequence[SampleRow]) -> bool:
@@ -84,19 +126,19 @@ def detect_shape(
     commonest number of fields.
     """
     quote = _detect_quote(sample)
-    best: tuple[float, Shape] | None = None
+    best: tuple[float, Shape, list[SampleRow]] | None = None
     for rank, delimiter in enumerate(_USUAL + _RARE):
         if delimiter not in sample and best is not None:
             continue
         shape = Shape(delimiter, quote, b"\n", 1)
-        rows = [r for r in read_sample(sample, shape, whole=whole, limit=200) if not r.blank]
-        score, columns = _score(rows, known)
+        rows = read_sample(sample, shape, whole=whole, limit=200)
+        score, columns = _score([r for r in rows if not r.blank], known)
         if rank >= len(_USUAL):
             score *= 0.5
         if best is None or score > best[0] + 1e-9:
-            best = score, Shape(delimiter, quote, b"\n", columns)
+            best = score, Shape(delimiter, quote, b"\n", columns), rows
     assert best is not None
-    rows = read_sample(sample, best[1], whole=whole)
+    rows = read_sample(sample, best[1], whole=whole, known=best[2])
     shape = replace(best[1], newline=_detect_newline(rows))
     if shape.newline == b"\r":
         rows = read_sample(sample, shape, whole=whole)

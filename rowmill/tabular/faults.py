@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rowmill.tabular.ledger import Short
@@ -29,24 +29,28 @@ def outline(value: bytes) -> bytes:
     return value[:16]
 
 
-@dataclass(slots=True)
 class Profile:
-    """What the cells of each column look like, from a sample of rows; None where they look like anything."""
+    """What the cells of each column look like, from a sample of rows of equal width; None where they look like anything.
 
-    columns: list[frozenset[bytes] | None] = field(default_factory=list)
+    It is learnt when it is first asked for: a sound file has no need of it.
+    """
 
-    @classmethod
-    def of(cls, rows: Sequence[Sequence[bytes]]) -> Profile:
-        """Learn from rows of equal width."""
+    def __init__(self, rows: Iterable[Sequence[bytes]] = ()) -> None:
+        self._rows = rows
+
+    @cached_property
+    def columns(self) -> list[frozenset[bytes] | None]:
+        """Give the shapes of each column."""
         columns: list[frozenset[bytes] | None] = []
-        for cells in zip(*rows, strict=True) if rows else ():
+        for cells in zip(*self._rows, strict=True):
             counts = Counter(map(outline, cells))
             # What stands once among many may be the very row that is broken.
             shapes = frozenset(s for s, n in counts.items() if n > 1 or len(cells) < 10)
             # A remark may begin with a dash; a number, a date, a code always has its sign.
             telling = any(shapes) and all(any(sign in s for sign in (b"9", b"-", b"/", b"@")) for s in shapes if s)
             columns.append(shapes if telling and len(shapes) <= max(3, len(cells) // 4) else None)
-        return cls(columns)
+        self._rows = ()
+        return columns
 
     @property
     def tells(self) -> bool:

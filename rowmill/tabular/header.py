@@ -118,6 +118,8 @@ def _kind_of(value: bytes) -> str:
 
 def looks_like_data(cells: Sequence[bytes], below: Sequence[SampleRow]) -> bool:
     """Tell whether the header is a row of data: wherever the rows hold numbers or dates, it holds one too."""
+    if not any(map(_kind_of, cells)):
+        return False
     same = [r.cells for r in below if len(r.cells) == len(cells)]
     typed = []
     for position, cell in enumerate(cells):
@@ -207,7 +209,8 @@ def _map_columns(header: Header, columns: Sequence[Column], notes: Notes, row: S
     folded = [fold(n) for n in header.names]
     for column in columns:
         for spelling in (column.name, *column.aliases):
-            places = [i for i, name in enumerate(folded, 1) if name == fold(spelling)]
+            wanted = fold(spelling)
+            places = [i for i, name in enumerate(folded, 1) if name == wanted]
             if len(places) > 1 and column.required:
                 notes.add(
                     "column-doubled",

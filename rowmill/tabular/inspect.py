@@ -345,7 +345,7 @@ class _Attempt:
                 line if head.lines == 1 and not header.broken else b"",
                 tolerate_bad_bytes=tolerate,
                 unreadable=self.unreadable,
-                profile=Profile.of(own[:200]),
+                profile=Profile(own[:200]),
                 encoding_label={"utf-8": "UTF-8"}.get(encoding.name, encoding.name),
                 first_bad_is_mixed=self.mixed and source == self.path,
                 on_progress=lambda reached: self._tell_progress(reached, source),

@@ -87,7 +87,7 @@ def lay_out(reading: Reading, *, even_if_lossy: bool = False) -> Layout | None:
     head, end = _read_head(sample, start, shape)
     raw = sample[start:end]
     width = shape.columns - shape.trailing
-    profile = _learn(sample, end, shape, whole=len(sample) == size)
+    profile = Profile(_sound_rows(sample, end, shape, whole=len(sample) == size))
     table = Table(shape, width, split_newline(raw)[0], profile)
     layout = Layout(path, breaks, table, head, raw, start, end, size, bool(reading.inspection.sheet), breaks.by_code())
     layout.table = Table(shape, width, table.header, profile, _codec(layout))
@@ -123,10 +123,10 @@ def _read_head(sample: bytes, start: int, shape: Shape) -> tuple[Record, int]:
     return record, end
 
 
-def _learn(sample: bytes, at: int, shape: Shape, *, whole: bool) -> Profile:
-    """Learn what the cells of each column look like from the first sound rows."""
-    rows: list[list[bytes]] = []
-    while at < len(sample) and len(rows) < _SAMPLE_ROWS:
+def _sound_rows(sample: bytes, at: int, shape: Shape, *, whole: bool) -> Iterator[list[bytes]]:
+    """Yield the first sound rows."""
+    found = 0
+    while at < len(sample) and found < _SAMPLE_ROWS:
         try:
             record = read_record(sample, at, shape, final=whole)
         except NeedMore:
@@ -136,9 +136,9 @@ def _learn(sample: bytes, at: int, shape: Shape, *, whole: bool) -> Profile:
             at = len(sample) if line_end < 0 else line_end + 1
             continue
         if len(record.fields) == shape.columns:
-            rows.append([cell(sample, span, shape) for span in record.fields])
+            found += 1
+            yield [cell(sample, span, shape) for span in record.fields]
         at = record.end
-    return Profile.of(rows)
 
 
 def _codec(layout: Layout) -> str:
