@@ -32,7 +32,7 @@ class UndoShape(serializers.Serializer[Any]):
     )
     removed = serializers.IntegerField(help_text="Inserted by the import: gone.")
     restored = serializers.IntegerField(help_text="Changed by the import: as they were before.")
-    kept = serializers.IntegerField(help_text="Changed since by somebody, so left as they are.")
+    kept = serializers.IntegerField(help_text="Changed since by a person or another import, so left as they are.")
     kept_ids = serializers.ListField(child=serializers.IntegerField(), help_text="The first 1,000 of those.")
     error = serializers.CharField(allow_blank=True)
     asked_at = serializers.DateTimeField()

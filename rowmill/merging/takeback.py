@@ -16,9 +16,10 @@ from rowmill import audit
 from rowmill.errors import LostLease
 from rowmill.faults import fault_point
 from rowmill.merging.merge import hold_table_alone
+from rowmill.merging.passing_on import find_gone, pass_new_rows_on, pass_old_rows_on
 from rowmill.merging.target import Target
 from rowmill.merging.undo import LEASE, MOST_ATTEMPTS, put_undo_off
-from rowmill.models import Merged, OldRow, Undo, UndoStage, UndoState, UndoWhat
+from rowmill.models import Job, Merged, OldRow, Undo, UndoStage, UndoState, UndoWhat
 from rowmill.registry import get_kind
 
 log = structlog.get_logger("rowmill.merging")
@@ -72,7 +73,7 @@ def _run_batch(undo: Undo) -> bool:
         hold_table_alone(undo.org_id, long=True)
         fault_point("undo_held")
         target: Target = get_kind(undo.job.kind).target  # type: ignore[attr-defined]
-        taking = _Taking(undo.job_id, undo.org_id, target, now.after_id)
+        taking = _Taking(undo.job, target, now.after_id, whole=now.what == UndoWhat.UNDO)
         step = taking.restore() if now.stage == UndoStage.RESTORE else taking.remove()
         fault_point("undo_effect")
         _note(now, step, time.monotonic() - begun)
@@ -126,12 +127,20 @@ def _fail(undo: Undo) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Taking:
-    """The effect of one batch: the rows of the table after `after`, in the order of their ids."""
+    """The effect of one batch: the rows of the table after `after`, in the order of their ids.
 
-    job_id: int
-    org_id: int
+    `whole`: the import is taken back, so whoever changed its rows later is told what to go back to.
+    """
+
+    job: Job
     target: Target
     after: int
+    whole: bool
+
+    @property
+    def job_id(self) -> int:
+        """Give the job's number."""
+        return int(self.job.pk)
 
     # ---------------------------------------------------------------------------------------- old values
 
@@ -148,15 +157,23 @@ class _Taking:
             if connection.vendor == "postgresql":  # which knows nothing of the size of tables that were just filled
                 for name in ("enable_hashjoin", "enable_mergejoin", "enable_material", "jit"):
                     cursor.execute(f"SET LOCAL {name} = off")
-            step.removed += self._free_keys(cursor, last)
+            step.removed += self._remove_gone(last) + self._free_keys(cursor, last)
             cursor.execute(self._restore_sql(), self._range(last))
             cursor.execute(self._became_sql(), [self.job_id, *self._range(last)])
             became = cursor.fetchall()
+            if any(word != "restored" for _, word in became):
+                pass_old_rows_on(self.job, self.target.table, self.after, last)
         told = Counter(word for _, word in became)
         step.done, step.restored, step.kept = len(became), told["restored"], told["kept"]
         step.kept_ids = [row_id for row_id, word in became if word == "kept"][:LISTED]
         batch.delete()
         return step
+
+    def _remove_gone(self, last: int) -> int:
+        """Remove what another import had put in and this one changed last: that one was taken back before. Gives how many."""
+        gone = find_gone(self.job, self.target.table, self.after, last)
+        removed, _ = self.target.model._default_manager.filter(pk__in=gone).delete() if gone else (0, {})
+        return removed
 
     def _range(self, last: int) -> list[Any]:
         return [self.job_id, self.target.table, self.after, last]
@@ -212,11 +229,13 @@ class _Taking:
         found = self._inserted().filter(pk__gt=self.after, pk__lte=last)
         removed, _ = found.filter(revision=1).delete()
         kept = list(found.order_by("pk").values_list("pk", flat=True))
+        if self.whole:
+            pass_new_rows_on(self.job, self.target.table, kept)
         return _Step(last, removed + len(kept), removed, 0, len(kept), kept[:LISTED])
 
     def _inserted(self) -> QuerySet[Merged]:
         """Give what the job inserted."""
-        return self.target.model._default_manager.filter(org_id=self.org_id, created_job_id=self.job_id)
+        return self.target.model._default_manager.filter(org_id=self.job.org_id, created_job_id=self.job_id)
 
 
 # The old rows of a batch, each with its row of the table.
