@@ -19,7 +19,7 @@ from rowmill.tabular.load import quote_name, quote_text
 
 log = structlog.get_logger("rowmill.merging")
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-LARGE_ROWS = 200_000
+LARGE_ROWS = 50_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.

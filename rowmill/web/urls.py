@@ -30,6 +30,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("bulk-upload/sample.csv", downloads.sample_file, name="sample-file"),
     path("uploads/<uuid:public_id>/", verdicts.upload_page, name="upload"),
     path("uploads/<uuid:public_id>/verdict", verdicts.upload_verdict, name="upload-verdict"),
+    path("uploads/<uuid:public_id>/discard", verdicts.discard, name="upload-discard"),
     path("uploads/<uuid:public_id>/confirm", uploads.confirm, name="upload-confirm"),
     path("uploads/<uuid:public_id>/mapping", imports.mapping_page, name="upload-mapping"),
     path("uploads/<uuid:public_id>/effect", imports.effect_page, name="upload-effect"),

@@ -198,7 +198,7 @@ def test_a_job_is_looked_for_inside_the_org_only(people, done, rf):
     assert find_job(request, done.public_id) == done
 
 
-@pytest.mark.parametrize(("state", "words"), [("CHECKING", "still being checked"), ("ABORTED", "was not taken")])
+@pytest.mark.parametrize(("state", "words"), [("CHECKING", "still being checked"), ("ABORTED", "is not here")])
 def test_a_file_without_a_verdict_is_not_called_sound(people, alice, state, words):
     upload = Upload.objects.create(org=people.acme, kind="claim_status", name="claims.csv", state=state)
     text = alice.get(f"/uploads/{upload.public_id}/").content.decode()
