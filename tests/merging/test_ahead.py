@@ -60,9 +60,14 @@ def test_what_cannot_be_prepared_is_told_at_its_turn_and_the_others_go_on():
 
 def test_whoever_stops_in_the_middle_leaves_nothing_ready():
     account = Ready()
-    with pytest.raises(KeyError), closing(prepare_ahead(account.prepare, STRETCHES)) as ahead:
-        for _, holding in ahead:
-            with holding:
-                raise KeyError
+
+    def stop() -> None:
+        with closing(prepare_ahead(account.prepare, STRETCHES)) as ahead:
+            for _, holding in ahead:
+                with holding:
+                    raise KeyError
+
+    with pytest.raises(KeyError):
+        stop()
     assert account.ready == set()
     assert 1 <= len(account.order) <= 2
