@@ -144,6 +144,8 @@ def show_cell(value: Any) -> str:
     """Say a value in the words of a page."""
     if isinstance(value, dict):
         return "; ".join(f"{name}: {show_cell(one)}" for name, one in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, date) and not isinstance(value, datetime):
         return f"{value:%d %b %Y}".removeprefix("0")
     return write_cell(value)
@@ -154,7 +156,7 @@ def write_cell(value: Any) -> str:
     if value is None or value == {}:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "true" if value else "false"  # as a Table Schema has them
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, datetime):

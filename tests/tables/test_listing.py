@@ -169,4 +169,5 @@ def test_values_in_words_and_as_cells():
         "yes",
         "Colour: blue; n: 1",
     )
+    assert (write_cell(True), write_cell(False), write_cell(0)) == ("true", "false", "0")
     assert (write_cell(Decimal("12.500000")), write_cell({}), write_cell({"a": "é"})) == ("12.5", "", '{"a": "é"}')
