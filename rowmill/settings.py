@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "rowmill.web.middleware.RequestMiddleware",
+    "rowmill.web.middleware.ActionAddresses",
 ]
 ROOT_URLCONF = "rowmill.urls"
 WSGI_APPLICATION = "rowmill.wsgi.application"

@@ -32,6 +32,7 @@ from rowmill.api.table_files import find_table, open_for_table
 from rowmill.claims.intake import read_purpose
 from rowmill.errors import Expired, InputError, NotFound, StateError
 from rowmill.jobs.arrive import await_verdict, complete_upload, is_held
+from rowmill.jobs.discard import DISCARDABLE, discard_upload
 from rowmill.jobs.progress import read_progress
 from rowmill.merging.effects import awaits, is_waiting
 from rowmill.models import FindingRecord, Job, SessionDoor, SessionState, Upload, UploadSession, UploadState
@@ -344,9 +345,15 @@ class CancelView(UploadDoorView):
         responses={200: ProgressShape, **problems(400, 401, 403, 404, 409, 415)},
     )
     def post(self, request: Request) -> Response:
-        """Give an upload up: its bytes go. Again without harm."""
+        """Give an upload up: its bytes go, also while the whole file is checked or waits for a person.
+
+        409 once it has a job: cancel or delete that. Again without harm.
+        """
         told = self.read(UploadIdForm)
         self.caller.need_write()
         session = fetch_session(self.caller, str(told["uploadId"]))
-        cancel_session(self.caller, session)
+        if session.upload.state in DISCARDABLE:
+            discard_upload(self.caller, session.upload)
+        else:
+            cancel_session(self.caller, session)
         return Response(describe_progress(fetch_session(self.caller, str(told["uploadId"]))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,6 +14,7 @@ from rest_framework.serializers import BaseSerializer
 from rowmill.api.base import OrgView
 from rowmill.api.problems import FindingShape, problems
 from rowmill.api.shapes import UploadShape, describe_upload
+from rowmill.jobs.discard import discard_upload
 from rowmill.models import FindingRecord, Upload
 from rowmill.orgs import Caller, fetch, own
 
@@ -34,6 +36,14 @@ class UploadView(OrgView):
         """Give an upload with its verdict and its account of lines."""
         upload = fetch_upload(self.caller, upload_id)
         return Response(describe_upload(upload, upload.findings.count()))
+
+    @extend_schema(
+        operation_id="discard_upload", tags=["uploads"], responses={204: None, **problems(401, 403, 404, 409, 415)}
+    )
+    def delete(self, request: Request, upload_id: str) -> Response:
+        """Throw away a file that has no job: its bytes go, its record stays. 409 once it has one. Again without harm."""
+        discard_upload(self.caller, fetch_upload(self.caller, upload_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class FindingsView(OrgView, GenericAPIView[FindingRecord]):

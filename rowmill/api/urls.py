@@ -20,6 +20,7 @@ from rowmill.api.org import OrgSettingsView
 from rowmill.api.results import ResultsView
 from rowmill.api.sign import SignView
 from rowmill.api.submissions import CohortSubmissionsView, CohortsView, SubmissionView
+from rowmill.api.tables import TableExportView, TableSearchView, TableView
 from rowmill.api.tokens import RefreshView, TokenView
 from rowmill.api.tus import TusDoorView, TusUploadView
 from rowmill.api.undos import RemovalView, UndoView
@@ -44,6 +45,9 @@ _V1: list[URLPattern | URLResolver] = [
     path("contacts/<int:contact_id>/", ContactView.as_view(), name="api-contact"),
     path("exports/<uuid:export_id>/", ExportView.as_view(), name="api-export"),
     path("exports/<uuid:export_id>/file/", ExportFileView.as_view(), name="api-export-file"),
+    path("tables/<slug:kind>/", TableView.as_view(), name="api-table-rows"),
+    path("tables/<slug:kind>/search/", TableSearchView.as_view(), name="api-table-rows-search"),
+    path("tables/<slug:kind>/rows.csv", TableExportView.as_view(), name="api-table-rows-csv"),
     path("cohorts/", CohortsView.as_view(), name="api-cohorts"),
     path("cohorts/<uuid:cohort_id>/submissions/", CohortSubmissionsView.as_view(), name="api-submissions"),
     path("submissions/<uuid:submission_id>/", SubmissionView.as_view(), name="api-submission"),

@@ -14,11 +14,11 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 from django.db.models import Expression, F, QuerySet, TextField
 
-from rowmill.contacts.counting import Total, allow_memory, count_contacts, limit_time
 from rowmill.contacts.words import VALUES, Condition, find_words
 from rowmill.errors import ConfigError, InputError
 from rowmill.models import Contact, Job
 from rowmill.orgs import Caller, fetch, org_sealer, own
+from rowmill.tables.counting import Total, allow_memory, count_rows, limit_time
 
 SORTS = {"name": "last_name", "company": "company", "added": ""}
 SORT_WORDS = tuple(sign + name for name in SORTS for sign in ("", "-"))
@@ -122,7 +122,7 @@ def list_contacts(
     """
     found = find_contacts(caller, ask)
     place = _open_place(caller, ask, cursor) if cursor else None
-    total = place.total if place is not None else count_contacts(found, guessed=bool(ask.search))
+    total = place.total if place is not None else count_rows(found, guessed=bool(ask.search))
     if not total.number and total.word == "exact":
         return ContactPage((), total, 1, "", "")
     back = place is not None and place.back

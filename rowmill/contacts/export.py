@@ -11,11 +11,11 @@ from django.conf import settings
 
 from rowmill import audit
 from rowmill.contacts.browse import Ask, find_contacts, iter_contacts
-from rowmill.contacts.counting import count_contacts
 from rowmill.contacts.showing import FIELD_NAMES, RANGES, make_writer
 from rowmill.jobs.exports import DIRECT_ROWS, request_export
 from rowmill.models import Export
 from rowmill.orgs import Caller
+from rowmill.tables.counting import count_rows
 from rowmill.tabular.writers import write_csv, write_xlsx
 
 EXPORTS = ("csv", "xlsx")
@@ -72,7 +72,7 @@ def _lines(caller: Caller, ask: Ask, columns: Sequence[str]) -> Iterator[list[st
 
 def _note(caller: Caller, ask: Ask, export: str, columns: Sequence[str]) -> None:
     """Put into the trail who took how many."""
-    total = count_contacts(find_contacts(caller, ask), guessed=bool(ask.search))
+    total = count_rows(find_contacts(caller, ask), guessed=bool(ask.search))
     audit.record(
         caller.org, caller.user, "contacts.export", "contacts", "list",
         export=export, narrowed=ask.narrowed, columns=len(columns), rows=total.number, rows_are=total.word,

@@ -14,6 +14,7 @@ from rowmill.jobs.claim import backoff_seconds, hold_batch, job_state_held
 from rowmill.models import Batch, BatchState, JobState, Result
 
 POISON = "POISON_ROW"
+AGAIN_WORDS = "The last try failed."
 POISON_WORDS = "This row stopped the work each time it was tried, so it was left out. Look at its cells, then retry."
 
 
@@ -49,6 +50,7 @@ def _wait(batch: Batch, error_type: str, seconds: float) -> None:
         lease_until=None,
         available_at=Now() + timedelta(seconds=seconds),
         last_error=error_type[:200],
+        waiting_reason=AGAIN_WORDS,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from rowmill.contracts import OUTCOMES, Outcome, OutcomeWord, Row
 from rowmill.errors import ConfigError, InputError, NotFound, ObjectChanged
@@ -17,7 +18,7 @@ from rowmill.jobs.checkpoint import answer_place
 from rowmill.jobs.silent import add_silent, silent_rows
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
-from rowmill.registry import get_kind
+from rowmill.registry import get_kind, rules_of
 from rowmill.tabular.rows import find_rows, iter_rows, name_columns, read_rows
 from rowmill.uploads.places import hold_table
 
@@ -179,7 +180,7 @@ def open_result(job: Job, result: Result) -> Outcome:
 def page_results(
     job: Job, *, outcome: str = "", code: str = "", search: str = "", page: int = 1, size: int = 50
 ) -> ResultPage:
-    """Give one page of the results table, filtered by outcome, code and a text looked for in the row's cells.
+    """Give one page of the results table, filtered by outcome, code (or reason) and a text looked for in the row's cells.
 
     Cost: one read of the columnar copy when searching; else a page of it.
     """
@@ -202,8 +203,9 @@ def _chosen(job: Job, outcome: str, code: str, found: Collection[int] | None) ->
         done.update(silent_rows(job, done))
         numbers: Sequence[int] = [number for number in everything if number not in done]
     elif outcome or code:
-        filters = {key: value for key, value in (("outcome", outcome), ("code", code)) if value}
-        numbers = list(results.filter(**filters).order_by("row_number").values_list("row_number", flat=True))
+        chosen = results.filter(_for_reason(code)) if code else results
+        chosen = chosen.filter(outcome=outcome) if outcome else chosen
+        numbers = list(chosen.order_by("row_number").values_list("row_number", flat=True))
         if outcome == "ok" and not code:
             told = set(results.values_list("row_number", flat=True))
             numbers = sorted({*numbers, *silent_rows(job, told)})
@@ -213,6 +215,12 @@ def _chosen(job: Job, outcome: str, code: str, found: Collection[int] | None) ->
         return numbers
     kept = set(found)
     return [number for number in numbers if number in kept]
+
+
+def _for_reason(word: str) -> Q:
+    """Give the filter for the rows with a code, or with a reason among those that a bulk kind gives for a row."""
+    between = Q(message__startswith=f"{word}; ") | Q(message__endswith=f"; {word}") | Q(message__contains=f"; {word}; ")
+    return Q(code=word) | Q(message=word) | between
 
 
 def _lines_for(job: Job, table: Path, numbers: Sequence[int]) -> tuple[ResultLine, ...]:
@@ -246,16 +254,20 @@ def _as_line(row: Row, result: Outcome | None, header: Sequence[str], cells: Seq
 
 
 def causes(job: Job, unprocessed: int = 0) -> list[Cause]:
-    """Group what went wrong, most frequent first; `unprocessed` rows are a cause of their own."""
-    grouped = (
-        Result.objects.filter(job=job)
-        .exclude(outcome="ok")
-        .order_by()
-        .values("outcome", "code", "message")
-        .annotate(count=Count("id"))
-    )
+    """Group what went wrong, most frequent first; `unprocessed` rows are a cause of their own.
+
+    A bulk kind gives a row all its reasons: each is a cause, so that a row may count under several.
+    """
+    kind = get_kind(job.kind)
+    cures = {check.title: check.help for check in rules_of(kind).checks.values()} if kind.merges else {}
+    grouped: Counter[tuple[str, str, str]] = Counter()
+    results = Result.objects.filter(job=job).exclude(outcome="ok").order_by()
+    for row in results.values("outcome", "code", "message").annotate(count=Count("id")):
+        for reason in row["message"].split("; ") if kind.merges else [row["message"]]:
+            grouped[row["outcome"], row["code"], reason] += row["count"]
     found = [
-        Cause(row["outcome"], row["code"], row["message"], row["count"], CURES.get(row["code"], "")) for row in grouped
+        Cause(outcome, code, reason, count, cures.get(reason.partition(": ")[2] or reason) or CURES.get(code, ""))
+        for (outcome, code, reason), count in grouped.items()
     ]
     if unprocessed:
         found.append(Cause(UNPROCESSED, "NOT_PROCESSED", "Not processed.", unprocessed, CURES["NOT_PROCESSED"]))

@@ -98,7 +98,7 @@ class BulkKind(Kind):
         return (str(row.number), *keys, str(ok), "" if ok else describe_failure(result), note)
 
     def export_lines(self, caller: Any, asked: Mapping[str, Any]) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
-        """Give the rows of the table that were asked for, to be taken home. Shape: (the header, a line for each row)."""
+        """Give the rows of the table that were asked for, for a workbook. Shape: (the header, a line for each row)."""
         raise NotImplementedError
 
     def close(self, job: JobInfo) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from rowmill.contracts import Outcome, Problem
 from rowmill.errors import NotFound
@@ -29,7 +31,8 @@ _local = threading.local()
 _lock = threading.Lock()
 _opened: dict[int, duckdb.DuckDBPyConnection] = {}  # by process: a fork has no use for its parent's
 # What DuckDB hands to Python; SQLite is given texts, as Django would write them.
-_PLAIN = {"BIGINT", "BOOLEAN", "VARCHAR"}
+_PLAIN = {"BIGINT", "VARCHAR"}
+NO_BLANKS: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -81,10 +84,16 @@ class Prepared:
             return str((self.old > 0) == old)
         return f"row_number {'' if old else 'NOT '}IN (SELECT n FROM old)"
 
-    def read_values(self, columns: Sequence[str], *, old: bool) -> list[tuple[Any, ...]]:
-        """Give columns of the old or the new rows as SQLite stores them."""
-        told = ", ".join(_as_text(quote_name(name), self.reader.type_of(name)) for name in columns)
-        return self.con.execute(f"SELECT {told} FROM typed WHERE {self._among(old)}").fetchall()
+    def read_values(
+        self, columns: Sequence[str], *, old: bool, blanks: Mapping[str, str] = NO_BLANKS
+    ) -> Iterator[tuple[Any, ...]]:
+        """Give columns of the old or the new rows as SQLite stores them. `blanks`: what stands for no value, as SQL."""
+        told = []
+        for place, name in enumerate(columns):
+            value = _as_text(quote_name(name), self.reader.type_of(name))
+            told.append(f"{f'coalesce({value}, {blanks[name]})' if name in blanks else value} AS v{place}")
+        found = self.con.execute(f"SELECT {', '.join(told)} FROM typed WHERE {self._among(old)}").fetchnumpy()
+        return zip(*map(_as_list, found.values()), strict=True)  # row by row it would take twice as long
 
     @contextmanager
     def write_csv(self, values: Iterable[str], *, old: bool) -> Iterator[IO[bytes]]:
@@ -224,9 +233,19 @@ def _as_text(column: str, kind: str) -> str:
     """Write one column as SQLite stores it."""
     if kind in _PLAIN:
         return column
+    if kind == "BOOLEAN":
+        return f"{column}::TINYINT"
     if kind == "TIMESTAMP":
         return f"strftime({column}, '%Y-%m-%d %H:%M:%S')"
     return f"{column}::VARCHAR"
+
+
+def _as_list(values: npt.NDArray[Any]) -> list[Any]:
+    """Give one column as Python has it."""
+    plain: list[Any] = values.data.tolist() if isinstance(values, np.ma.MaskedArray) else values.tolist()
+    if isinstance(values, np.ma.MaskedArray):
+        return [None if blank else one for one, blank in zip(plain, np.ma.getmaskarray(values).tolist(), strict=True)]
+    return plain
 
 
 def _file(path: Path) -> str:

@@ -37,7 +37,8 @@ def compare(con: duckdb.DuckDBPyConnection, told: Mapping[str, Any], special: Pa
 
     `told`: the SQL that makes the tables `members` (n, key, shared, winner) and `named` ("begin"), gives the special rows
     ("special"), the rows as written of the members ("raw"), the bytes of one ("row_bytes"), and one row for each thing that
-    rows of `part` are about ("joined"); how many "columns" the file has. All of it is ours, none of it a cell.
+    rows of `part` are about ("joined", and "joined_cut" where some cell has a blank at an end, as "edged" tells); how many
+    "columns" the file has. All of it is ours, none of it a cell.
     Raises: duckdb.OutOfMemoryException; `drop_tables` then frees what is left.
     """
     for sql in told["begin"]:
@@ -48,10 +49,11 @@ def compare(con: duckdb.DuckDBPyConnection, told: Mapping[str, Any], special: Pa
     con.execute("CREATE OR REPLACE TEMP TABLE joined AS SELECT 0 AS row_number WHERE false")
     if sizes:
         con.execute(f"CREATE OR REPLACE TEMP TABLE raw AS {told['raw']}")
-        _take_part(con, 0, 0)
-        con.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {told['joined']}")
+        edged = con.execute("SELECT 1 FROM raw WHERE edged LIMIT 1").fetchall()
+        into, query = "CREATE OR REPLACE TEMP TABLE joined AS", told["joined_cut" if edged else "joined"]
         for winners in _stretches(sizes, _rows_at_once(con, told)):
-            _join_what_fits(con, told["joined"], winners)
+            _join_what_fits(con, f"{into} {query}", f"INSERT INTO joined {query}", winners)
+            into = "INSERT INTO joined"
     _write(con, joined, "FROM joined")
     drop_tables(con)
 
@@ -70,17 +72,17 @@ def _rows_at_once(con: duckdb.DuckDBPyConnection, told: Mapping[str, Any]) -> in
     return min(JOINED_CELLS // int(told["columns"]), JOINED_BYTES // max(1, row_bytes))
 
 
-def _join_what_fits(con: duckdb.DuckDBPyConnection, query: str, winners: Sequence[int]) -> None:
-    """Join the rows of some winners, half by half where all of them take more memory than there is."""
+def _join_what_fits(con: duckdb.DuckDBPyConnection, sql: str, more: str, winners: Sequence[int]) -> None:
+    """Join the rows of some winners by `sql`, half by half where all of them take more memory than there is: then by `more`."""
     _take_part(con, winners[0], winners[-1])
     try:
-        con.execute(f"INSERT INTO joined {query}")
+        con.execute(sql)
     except duckdb.OutOfMemoryException:
         if len(winners) == 1:
             raise
         middle = len(winners) // 2
-        _join_what_fits(con, query, winners[:middle])
-        _join_what_fits(con, query, winners[middle:])
+        _join_what_fits(con, sql, more, winners[:middle])
+        _join_what_fits(con, more, more, winners[middle:])
 
 
 def _take_part(con: duckdb.DuckDBPyConnection, first: int, last: int) -> None:

@@ -19,7 +19,7 @@ from rowmill.tabular.load import quote_name, quote_text
 
 log = structlog.get_logger("rowmill.merging")
 DUPLICATE, AMBIGUOUS, SHARED, JOINED = "duplicate", "ambiguous", "shared", "joined"
-LARGE_ROWS = 200_000
+LARGE_ROWS = 50_000
 _lock = threading.Lock()
 
 # Which of the rows about one thing stands for all of them.
@@ -110,13 +110,15 @@ def _tell_comparison(reader: Reader) -> dict[str, Any]:
         f"(PARTITION BY key ORDER BY {order}) AS winner FROM maybe "
         "WHERE key IN (SELECT key FROM maybe GROUP BY key HAVING count(*) > 1)"
     )
-    rows = reader.rows("true", reader.needed_places())
+    places = reader.needed_places()
+    rows, edged = reader.rows("true", places), reader.edged(places)
     return {
         "begin": [*_suspects(reader), *_named(reader), members],
         "special": _special(),
-        "raw": f"SELECT written.*, winner FROM ({rows}) AS written JOIN members ON n = row_number",
-        "joined": _joined(reader),
-        "row_bytes": " + ".join(f"strlen(c{place})" for place in reader.needed_places()),
+        "raw": f"SELECT written.*, {edged} AS edged, winner FROM ({rows}) AS written JOIN members ON n = row_number",
+        "joined": _joined(reader, "SELECT * FROM part"),
+        "joined_cut": _joined(reader, reader.cut("SELECT * FROM part", places)),
+        "row_bytes": f"strlen(concat({', '.join(f'c{place}' for place in places)}))",
         "columns": len(reader.source.header),
     }
 
@@ -177,9 +179,9 @@ def _special() -> str:
     )
 
 
-def _joined(reader: Reader) -> str:
-    """Give one row for each thing that rows of `part` are about."""
-    typed = reader.typed(reader.trimmed("SELECT * FROM part", reader.needed_places()))
+def _joined(reader: Reader, rows: str) -> str:
+    """Give one row for each thing that rows are about."""
+    typed = reader.typed(rows)
     columns = ", ".join(f"{_join(reader, name)} AS {quote_name(name)}" for name in reader.plan.columns)
     return (
         "SELECT any_value(winner) AS row_number, any_value(line_number) FILTER (n = winner) AS line_number, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from django.db import IntegrityError, connection
@@ -76,10 +77,9 @@ def load_staged(cursor: Any, statements: Statements, prepared: Prepared) -> int:
         with prepared.write_csv([quote_name(name) for name in columns], old=True) as file:
             _copy(cursor, f"COPY {STAGED} ({names}) FROM STDIN (FORMAT csv)", file)
         return int(cursor.rowcount)
-    marks = ", ".join(["%s"] * len(columns))
-    values = prepared.read_values(columns, old=True)
-    cursor.executemany(f"INSERT INTO {STAGED} ({names}) VALUES ({marks})", values)
-    return len(values)
+    marks = ", ".join("?" * len(columns))
+    _insert_all(cursor, f"INSERT INTO {STAGED} ({names}) VALUES ({marks})", prepared.read_values(columns, old=True))
+    return prepared.old
 
 
 def _insert_new(cursor: Any, statements: Statements, prepared: Prepared, fresh: int) -> None:
@@ -87,8 +87,8 @@ def _insert_new(cursor: Any, statements: Statements, prepared: Prepared, fresh: 
     cursor.execute(f"SELECT CAST({statements.now} AS text)")
     (clock,) = cursor.fetchone()
     if not statements.postgres:
-        sql, columns = statements.insert_new(clock)
-        cursor.executemany(sql, prepared.read_values(columns, old=False))
+        sql, columns, blanks = statements.insert_new(clock)
+        _insert_all(cursor, sql, prepared.read_values(columns, old=False, blanks=blanks))
         return
     sql, values = statements.copy_new(clock)
     with prepared.write_csv(values, old=False) as file:
@@ -100,6 +100,12 @@ def _insert_new(cursor: Any, statements: Statements, prepared: Prepared, fresh: 
             raise
     if cursor.rowcount != fresh:
         raise RuntimeError("not every new row of a batch came into the table")
+
+
+def _insert_all(cursor: Any, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Run an INSERT of SQLite for each row. Django's own way would keep all rows in memory until the last is there."""
+    with connection.wrap_database_errors:
+        connection.Database.Cursor.executemany(cursor.cursor, sql, rows)  # type: ignore[attr-defined]
 
 
 def _copy(cursor: Any, sql: str, file: IO[bytes]) -> None:

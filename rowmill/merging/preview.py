@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,10 +17,11 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from rowmill.contracts import Outcome, TableSource
+from rowmill.merging.ahead import Prepare, Stretch, prepare_ahead
 from rowmill.merging.batches import Prepared, connect_duck, prepare_batch
-from rowmill.merging.groups import Groups, drop_groups, find_groups
+from rowmill.merging.groups import drop_groups, find_groups
 from rowmill.merging.merge import load_staged, passes, set_new_apart, settle_keys
-from rowmill.merging.reader import Reader, make_reader
+from rowmill.merging.reader import make_reader
 from rowmill.merging.statements import FOUND, STAGED, Statements
 from rowmill.models import Upload
 from rowmill.registry import get_kind
@@ -75,7 +77,7 @@ def preview_import(
     """Compare every row of a READY upload of a bulk kind with the table. Nothing is written.
 
     `on_progress` hears the rows compared so far. Raises: FileNotFoundError, ObjectChanged, ConfigError for an option.
-    Cost: about that of the import itself; memory as for one batch.
+    Cost: less than that of the import itself; memory as for two batches.
     """
     kind: Any = get_kind(upload.kind)
     effect, scratch = Effect(), settings.SCRATCH_DIR
@@ -88,11 +90,17 @@ def preview_import(
             groups = find_groups(reader, scratch, name, connect_duck(scratch))
             row_bytes = upload.size_bytes // max(1, upload.row_count)
             stretch = min(STRETCH_ROWS, kind.rows_per_batch(len(upload.header), row_bytes))
-            for first in range(1, upload.row_count + 1, stretch):
-                last = min(upload.row_count, first + stretch - 1)
-                _compare_what_fits(upload, reader, groups, (first, last), effect, examples)
-                if on_progress is not None:
-                    on_progress(last)
+            starts = range(1, upload.row_count + 1, stretch)
+            stretches = ((first, min(upload.row_count, first + stretch - 1)) for first in starts)
+
+            def prepare(first: int, last: int) -> AbstractContextManager[Prepared]:
+                return prepare_batch(reader, lambda _: groups, first, last, scratch)
+
+            with closing(prepare_ahead(prepare, stretches)) as ahead:
+                for rows, prepared in ahead:
+                    _compare_what_fits(upload, prepare, rows, prepared, effect, examples)
+                    if on_progress is not None:
+                        on_progress(rows[1])
         finally:
             drop_groups(scratch, name)
     return effect
@@ -105,25 +113,31 @@ def _name(upload: Upload, options: Mapping[str, Any]) -> str:
 
 
 def _compare_what_fits(
-    upload: Upload, reader: Reader, groups: Groups, rows: tuple[int, int], effect: Effect, examples: int
+    upload: Upload,
+    prepare: Prepare,
+    rows: Stretch,
+    holding: AbstractContextManager[Prepared],
+    effect: Effect,
+    examples: int,
 ) -> None:
     """Compare a stretch of rows, half by half where it takes more memory than there is."""
     first, last = rows
     try:
-        effect.add(_compare(upload, reader, groups, rows, examples - len(effect.examples)))
+        with holding as prepared:
+            effect.add(_compare(upload, prepared, examples - len(effect.examples)))
     except duckdb.OutOfMemoryException:
         if first == last:
             raise
         middle = (first + last) // 2
         for half in ((first, middle), (middle + 1, last)):
-            _compare_what_fits(upload, reader, groups, half, effect, examples)
+            _compare_what_fits(upload, prepare, half, prepare(*half), effect, examples)
 
 
-def _compare(upload: Upload, reader: Reader, groups: Groups, rows: tuple[int, int], examples: int) -> Effect:
+def _compare(upload: Upload, prepared: Prepared, examples: int) -> Effect:
     """Compare a stretch of rows."""
     effect = Effect()
-    statements = Statements(reader.plan, upload.org_id, 0, upload.kind)
-    with prepare_batch(reader, lambda _: groups, *rows, settings.SCRATCH_DIR) as prepared, transaction.atomic():
+    statements = Statements(prepared.plan, upload.org_id, 0, upload.kind)
+    with transaction.atomic():
         with connection.cursor() as cursor:
             effect.inserted += set_new_apart(cursor, statements, prepared)
             load_staged(cursor, statements, prepared)

@@ -112,14 +112,16 @@ class Statements:
         forced = f", FORCE_NOT_NULL ({texts})" if texts else ""
         return f"COPY {self.table} ({', '.join(values)}) FROM STDIN (FORMAT csv{forced})", list(values.values())
 
-    def insert_new(self, clock: str) -> tuple[str, list[str]]:
-        """Write the INSERT of one new row, and which columns of a batch it takes."""
-        values = dict(self.new_constants(clock))
+    def insert_new(self, clock: str) -> tuple[str, list[str], dict[str, str]]:
+        """Write SQLite's INSERT of one new row, which columns of a batch it takes, and what these hold for nothing."""
+        values, blanks = dict(self.new_constants(clock)), {}
         for name, source in self.new_values().items():
             blank = self.blank(name)
-            values[name] = f"COALESCE(%s, {blank})" if source and blank != "NULL" else "%s" if source else blank
+            values[name] = "?" if source else blank
+            if source and blank != "NULL":
+                blanks[source] = blank
         taken = [source for source in self.new_values().values() if source]
-        return f"INSERT INTO {self.table} ({', '.join(values)}) VALUES ({', '.join(values.values())})", taken
+        return f"INSERT INTO {self.table} ({', '.join(values)}) VALUES ({', '.join(values.values())})", taken, blanks
 
     def names_key(self, constraint: str | None) -> bool:
         """Tell whether a constraint of Postgres is the one that the first key of an org stands once."""

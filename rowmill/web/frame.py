@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -92,6 +93,16 @@ def member_view(
     return login_required(inner)
 
 
+def is_part(request: HttpRequest) -> bool:
+    """Tell whether htmx asks for a part of a page that stands in a browser."""
+    return request.headers.get("HX-Request") == "true" and "HX-Current-URL" in request.headers
+
+
+def load_anew() -> HttpResponse:
+    """Have a page that asked for a part of itself loaded anew."""
+    return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+
+
 def admin_view(
     view: Callable[Concatenate[MemberRequest, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -106,9 +117,12 @@ def admin_view(
 
 
 def problem(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Show an error as a page; a page that asks for a part of itself loads anew and shows it."""
+    """Show an error as a page; a page that asks for a part of itself loads anew and shows it, one that acted says why not."""
     if request.headers.get("HX-Request") == "true" and request.method in ("GET", "HEAD"):
-        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+        return load_anew()
+    if is_part(request):
+        messages.error(request, str(error))
+        return load_anew()
     code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
     context = {"title": TITLES[code], "message": str(error), "advice": ADVICE.get(code, "")}
     if isinstance(error, Busy):
@@ -122,7 +136,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Show the page of a form that came from elsewhere or too late."""
+    """Show the page of a form that came from elsewhere or too late; a page that is too old itself is loaded anew."""
+    if is_part(request):
+        return load_anew()
     return _plain(request, "403_csrf.html", 403)
 
 

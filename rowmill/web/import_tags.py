@@ -44,7 +44,7 @@ def import_steps(upload: Upload, here: str, job: Job | None = None) -> dict[str,
     done_with = STEPS.index(next(step for step in STEPS if step[0] == here))
     found = []
     for place, (name, label) in enumerate(STEPS):
-        thing = job if name == "job" else upload
+        thing = (job if job is None or job.deleted_at is None else None) if name == "job" else upload
         address = reverse(name, args=[thing.public_id]) if thing is not None else ""
         found.append({"label": label, "address": address, "here": name == here, "done": place < done_with})
     return {"steps": found}
@@ -68,6 +68,12 @@ def with_label(cause: str, kind: Kind) -> str:
     name, colon, words = cause.partition(": ")
     text = f"{label_of(kind, name)}: {words}" if colon and name.isidentifier() else cause
     return text[:1].upper() + text[1:]
+
+
+@register.filter
+def with_labels(message: str, kind: Kind) -> str:
+    """Say why a row of a bulk kind was rejected, each reason with its field as people read it; others as they are."""
+    return "; ".join(with_label(one, kind) for one in message.split("; ")) if kind.merges else message
 
 
 @register.filter

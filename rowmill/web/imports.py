@@ -31,28 +31,32 @@ from rowmill.merging.effects import (
     share_percent,
 )
 from rowmill.merging.target import Target
-from rowmill.models import EffectState, ImportEffect, Upload
+from rowmill.models import EffectState, ImportEffect, Upload, UploadState
 from rowmill.tabular.header import fold
 from rowmill.uploads.handouts import need_bytes
-from rowmill.web.frame import MemberRequest, member_view
+from rowmill.web.frame import MemberRequest, load_anew, member_view
 from rowmill.web.import_tags import EXTRA, IGNORE, label_of
 from rowmill.web.verdicts import find_upload
 
 POLICY_WORDS = {
     "update": ("Update", "Filled cells of the file replace what is there; blank ones change nothing."),
     "blanks": ("Fill in blanks", "Only what is blank there is filled in; nothing is replaced."),
-    "newest": ("Newest wins", "Whichever of the two is newer stands, by the field “{newest_by}”."),
+    "newest": (
+        "Newest wins",
+        "The newer of the two stands, by the field “{newest_by}”. Where that is blank there, the file’s stands.",
+    ),
     "skip": ("Leave alone", "What is there stays as it is; only new rows come in."),
 }
 
 
 @dataclass(slots=True)
 class Line:
-    """One line of the mapping's form: a column, what stands in its box, and what is wrong with that."""
+    """One line of the mapping's form: a column, what stands in its box, what is wrong with that, and whether it is saved."""
 
     match: Match
     said: str
     trouble: str = ""
+    changed: bool = False
 
     @property
     def doubtful(self) -> bool:
@@ -69,13 +73,17 @@ class Line:
 def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Show what each column is taken for; take what somebody says instead, and go on to the effect."""
     upload = find_upload(request, public_id)
+    if upload.state != UploadState.READY:
+        return _not_ready(request, upload)
     kind = need_bulk(upload)
     need_bytes(upload)
     matches = propose_mapping(upload)
     lines = [Line(match, _said(kind, match)) for match in matches]
     if request.method == "POST":
         request.caller.need_write()
-        lines = [Line(line.match, request.POST.get(f"c{line.match.place}", "").strip()) for line in lines]
+        for line in lines:
+            said = request.POST.get(f"c{line.match.place}", "").strip()
+            line.said, line.changed = said, fold(said or EXTRA) != fold(line.said)
     mapping, ignored = _read_lines(kind, lines)
     sound = not any(line.trouble for line in lines)
     if request.method == "POST" and request.POST.get("do") == "save" and sound and not missing_keys(kind, mapping):
@@ -102,8 +110,8 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         return render(request, "imports/first_rows.html", context | {"renewed": True})
     for line, match in zip(lines, with_samples(upload, matches), strict=True):
         line.match = match
-    status = 400 if request.POST.get("do") == "save" else 200
-    return render(request, "imports/mapping.html", context, status=status)
+    refused = request.POST.get("do") == "save"
+    return render(request, "imports/mapping.html", context | {"refused": refused}, status=400 if refused else 200)
 
 
 def _said(kind: Kind, match: Match) -> str:
@@ -141,6 +149,8 @@ def _read_lines(kind: Kind, lines: list[Line]) -> tuple[dict[str, int], list[int
 def effect_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Show what the import would do; by POST have it worked out under a policy."""
     upload = find_upload(request, public_id)
+    if upload.state != UploadState.READY:
+        return _not_ready(request, upload)
     kind = need_bulk(upload)
     if request.method == "POST":
         request.caller.need_write()
@@ -219,8 +229,10 @@ def start(request: MemberRequest, public_id: UUID) -> HttpResponse:
         _need_seen(upload, request.POST)
         job = start_import(request.caller, upload, go_ahead="go_ahead" in request.POST)
     except (InputError, StateError) as error:
-        if find_standing(upload).job is not None:
-            raise
+        there = find_standing(upload).job
+        if there is not None and there.deleted_at is None:  # two windows, or pressed twice: this is what was wanted
+            messages.info(request, "This file is imported once: here is how far that is.")
+            return _see(reverse("job", args=[there.public_id]))
         messages.warning(request, str(error))
         return _see(reverse("upload-effect", args=[public_id]))
     return _see(reverse("job", args=[job.public_id]))
@@ -234,6 +246,11 @@ def _need_seen(upload: Upload, form: Mapping[str, str]) -> None:
     if is_outdated(effect) or form.get("updated") != str(effect.updated) or effect.state != EffectState.DONE:
         request_effect(upload, policy_of(upload), upload.created_by)
         raise StateError("What this import would change is another number by now. Look at it, then decide again.")
+
+
+def _not_ready(request: MemberRequest, upload: Upload) -> HttpResponse:
+    """Lead to the file's own page, which says how far it is, or why it never will be."""
+    return load_anew() if request.htmx else _see(reverse("upload", args=[upload.public_id]))
 
 
 def _see(address: str) -> HttpResponseRedirect:

@@ -26,8 +26,11 @@ from rowmill.web.history import describe_job, list_history
 from rowmill.web.tags import OUTCOME_WORDS, plural
 from rowmill.web.undone import tell_undos
 
+DIRECT_RESULTS = 50_000  # rows of a few columns: as a workbook some seconds
 TABS = {"results": ("Results", "table"), "causes": ("Causes", "chart-bar"), "activity": ("Activity", "activity")}
 PAGE_ROWS = 50
+MOST_LISTED = 100
+MOST_CODE = 250  # of a bulk kind it is a reason in words
 # Of a kind's results, these say again what the outcome and its reason say already.
 MERGED_WORDS = ("inserted", "updated", "unchanged", "rejected")
 TOLD_ELSEWHERE = frozenset({"row", "success", "error", "attempts"})
@@ -92,9 +95,13 @@ def live_context(job: Job) -> dict[str, Any]:
 
 
 def _merged(progress: Progress) -> dict[str, int]:
-    """Give what a bulk kind's rows came to, in the order of the page; to do is what no batch has merged yet."""
+    """Give what a bulk kind's rows came to, in the order of the page; to do is what no batch has merged yet.
+
+    That rows failed, one by one, is rare: it is told only where some did.
+    """
     counts = {word: progress.merged.get(word, 0) for word in MERGED_WORDS}
-    return {**counts, "unprocessed": progress.outcomes["unprocessed"] + progress.outcomes["failed"]}
+    failed = {"failed": count} if (count := progress.outcomes["failed"]) else {}
+    return {**counts, **failed, "unprocessed": progress.outcomes["unprocessed"]}
 
 
 def _segments(outcomes: dict[str, int], total: int) -> list[dict[str, Any]]:
@@ -119,7 +126,7 @@ def _tab_context(request: MemberRequest, job: Job) -> dict[str, Any]:
     search = request.POST.get("search", "").strip()[:200]
     page = asked.get("page", "1")
     try:
-        return _results_context(job, asked.get("outcome", ""), asked.get("code", "")[:60], search, page)
+        return _results_context(job, asked.get("outcome", ""), asked.get("code", "")[:MOST_CODE], search, page)
     except StorageFault as fault:
         if request.htmx:
             raise
@@ -138,19 +145,37 @@ def _results_context(job: Job, outcome: str, code: str, search: str, number: str
         "known_codes": partial(_known_codes, job, code),
         "rows": [_shape_line(line, columns) for line in lines.rows],
         "lines": lines,
+        "large": is_large(job),
         "columns": columns,
         "outcome": outcome,
         "code": code,
         "search": search,
-        "outcome_words": OUTCOME_WORDS,
+        "outcome_words": _outcome_words(job),
         "span": _span(lines),
         "live": job.state not in FINAL_STATES,
     }
 
 
+def is_large(job: Job) -> bool:
+    """Tell whether a workbook of a job's results takes too long for a request."""
+    return job.total_rows > DIRECT_RESULTS
+
+
+def _outcome_words(job: Job) -> dict[str, str]:
+    """Give the outcomes to choose from; a row that is merged is never not found."""
+    merges = get_kind(job.kind).merges
+    return {word: label for word, label in OUTCOME_WORDS.items() if not (merges and word == "not_found")}
+
+
 def _known_codes(job: Job, chosen: str) -> list[str]:
-    """List the causes to choose from. Cost: a grouped query, so the template asks only where it shows them."""
-    return sorted({cause.code for cause in causes(job)} | ({chosen} if chosen else set()))
+    """List the causes to choose from: codes, of a bulk kind reasons, the most frequent first.
+
+    Cost: a grouped query, so the template asks only where it shows them.
+    """
+    found = causes(job)
+    if get_kind(job.kind).merges:
+        return list(dict.fromkeys([*(cause.message for cause in found[:MOST_LISTED]), *filter(None, [chosen])]))
+    return sorted({cause.code for cause in found} | ({chosen} if chosen else set()))
 
 
 def _shape_line(line: ResultLine, columns: list[str]) -> dict[str, Any]:

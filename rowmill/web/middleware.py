@@ -7,7 +7,8 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import Resolver404, resolve
 
 log = structlog.get_logger("rowmill.web")
 
@@ -38,3 +39,32 @@ class RequestMiddleware:
             seconds=round(time.monotonic() - started, 3),
         )
         return response
+
+
+class ActionAddresses:
+    """Leads a browser that looks at an address which only takes actions to the page of the thing that they are about.
+
+    It comes there by a sign-in that a button's press was held up by, or by the address bar after an error.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve one request."""
+        response = self.get_response(request)
+        looks = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "")
+        if response.status_code != 405 or not looks or request.path.startswith("/api/"):
+            return response
+        above = request.path.rstrip("/").rpartition("/")[0]
+        address = next((address for address in (f"{above}/", above) if _is_known(address)), "/")
+        return HttpResponseRedirect(address)
+
+
+def _is_known(address: str) -> bool:
+    """Tell whether there is something at an address."""
+    try:
+        resolve(address)
+    except Resolver404:
+        return False
+    return True

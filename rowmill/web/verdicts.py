@@ -8,10 +8,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
 
+from rowmill.jobs.discard import discard_upload, may_discard
 from rowmill.jobs.submit import find_twin
 from rowmill.merging.effects import awaits, is_waiting
 from rowmill.models import Job, Upload, UploadState
@@ -27,7 +30,7 @@ NO_VERDICT: dict[str, str] = {
     UploadState.RECEIVING: "This file is still coming in.",
     UploadState.CHECKING: "This file is still being checked.",
     UploadState.READY: "This file is sound; its job is being started.",
-    UploadState.ABORTED: "This file was not taken: its sending broke off, or it had been sent before. Nothing was run.",
+    UploadState.ABORTED: "This file is not here: its sending broke off, it was sent before, or it was discarded. Nothing was run.",
 }
 MENDING = "The mended copy is being made. Then every line of it is checked as of any file."
 FOUND = "Sound: {}, {}. It is being made ready."
@@ -78,6 +81,11 @@ class Verdict:
         """Say what a sound file without a job waits for: review, effect, go_ahead."""
         waits = self.word == "sound" and self.job is None and self.upload is not None
         return awaits(self.upload) if waits and self.upload is not None else ""
+
+    @property
+    def discardable(self) -> bool:
+        """Tell whether the file can be thrown away."""
+        return self.upload is not None and may_discard(self.upload)
 
     @property
     def here(self) -> bool:
@@ -164,6 +172,16 @@ def upload_verdict(request: MemberRequest, public_id: UUID) -> HttpResponse:
         words = coming(upload).message if upload.inspection else ""
         return HttpResponse(words, status=202, content_type="text/plain; charset=utf-8")
     return render(request, "uploads/verdict.html", {"verdict": verdict})
+
+
+@require_POST
+@member_view
+def discard(request: MemberRequest, public_id: UUID) -> HttpResponse:
+    """Throw a file away that has no job."""
+    upload = find_upload(request, public_id)
+    discard_upload(request.caller, upload)
+    messages.success(request, "The file is discarded: its bytes are gone, and nothing was run.")
+    return HttpResponseRedirect(f"{reverse('bulk-upload')}?kind={upload.kind}", status=303)
 
 
 def coming(upload: Upload) -> Verdict:

@@ -82,9 +82,9 @@ def send(server: Server, data: bytes) -> str:
     return str(begun["uploadId"])
 
 
-def upload(server: Server, file: Path, lines: list[str]) -> str:
+def upload(server: Server, file: Path, lines: list[str], header: str = HEADER) -> str:
     """Import by the command line. Gives what it said."""
-    file.write_bytes(as_file(lines))
+    file.write_bytes("".join(f"{line}\n" for line in (header, *lines)).encode())
     command = [sys.executable, "-m", "rowmill", "upload", str(file), "--url", server.url, "--kind", "providers"]
     command += ["--token", server.token, "--wait", "--go-ahead", "--confirm-duplicate"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
@@ -144,6 +144,18 @@ def see_pages(server: Server, upload_id: str, *jobs: str) -> None:
         assert content, address
         assert not re.search(r'href="/contacts/', content), address
         assert "Apollo" not in content
+    table = opener.open(f"{server.url}/tables/providers/", timeout=120).read().decode()
+    assert "Ben Elm-Ash" in table
+    assert "p.csv</a>, line " in table
+    assert "Kept besides" in table
+    rows = opener.open(f"{server.url}/tables/providers/rows.csv", timeout=120).read().decode("utf-8-sig")
+    assert (
+        rows.splitlines()[0]
+        == "npi,name,specialty,phone,city,state,takes_new_patients,panel_size,visit_fee,verified_on,extra"
+    )
+    assert '"{""Colour"": ""blue""}"' in rows
+    again = upload(server, Path(server.data_dir) / "home.csv", rows.splitlines()[1:], rows.splitlines()[0])
+    assert "COMPLETED: 2 unchanged." in again
     upload_page = opener.open(f"{server.url}/bulk-upload?kind=providers", timeout=120).read().decode()
     assert "Drop a file of providers" in upload_page
     assert "sample.csv" not in upload_page

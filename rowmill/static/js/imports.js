@@ -47,6 +47,13 @@
       how.classList.remove("is-yellow");
     }
   });
+  document.addEventListener("htmx:afterSettle", function () {
+    document.querySelectorAll(".mapping-field input").forEach(function (box) {
+      var wrong = box.parentElement.querySelector(".mapping-how .is-red") !== null;
+      box.setAttribute("aria-invalid", wrong ? "true" : "false");
+      box.classList.toggle("is-invalid", wrong);
+    });
+  });
   document.addEventListener("focusin", function (event) {
     if (isBox(event.target)) {
       event.target.dataset.before = event.target.value;

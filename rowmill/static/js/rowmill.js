@@ -39,12 +39,12 @@
 
   });
 
-  // A live part says its state in data-announce; only a change of it is spoken, never a tick.
+  // A live part says its state in data-announce, or by its own words; only a change of it is spoken, never a tick.
   var said = {};
   function announce(root) {
-    root.querySelectorAll("[data-announce]").forEach(function (element) {
+    root.querySelectorAll("[data-announce], [data-announce-text]").forEach(function (element) {
       var key = element.getAttribute("data-announce-key");
-      var words = element.getAttribute("data-announce");
+      var words = element.hasAttribute("data-announce-text") ? element.textContent.replace(/\s+/g, " ").trim() : element.getAttribute("data-announce");
       if (said[key] !== undefined && said[key] !== words) {
         document.getElementById("announcer").textContent = words;
       }
@@ -72,6 +72,7 @@
         return [frame.id, frame.scrollLeft, frame.scrollTop];
       }),
       anchor: anchor && anchor.id,
+      part: active && target.id,
       index: anchor ? Array.from(anchor.querySelectorAll(FOCUSABLE)).indexOf(active) : -1,
     };
   }
@@ -95,6 +96,12 @@
     var element = anchor && (kept.index < 0 ? anchor : anchor.querySelectorAll(FOCUSABLE)[kept.index]);
     if (element && document.activeElement !== element) {
       element.focus({ preventScroll: true });
+    }
+    // What had the focus is gone, or can no more be pressed: it stays in the part that answers, not at the page's top.
+    var part = kept.part && document.getElementById(kept.part);
+    if (part && !part.contains(document.activeElement)) {
+      part.tabIndex = -1;
+      part.focus({ preventScroll: true });
     }
     kept = null;
   }

@@ -1,4 +1,4 @@
-"""How many contacts were found, without a look at a million of them."""
+"""How many rows were found, without a look at a million of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
-
-from rowmill.models import Contact
 
 EXACT_ROWS = 10_000  # counted one by one up to here
 COUNT_MILLISECONDS = 400
@@ -27,7 +25,7 @@ class Total:
     word: Literal["exact", "about", "more", "many"]
 
 
-def count_contacts(found: QuerySet[Contact], *, guessed: bool) -> Total:
+def count_rows(found: QuerySet[Any], *, guessed: bool) -> Total:
     """Count what was found: one by one up to 10,000, for 0.4 s at most, else as Postgres estimates.
 
     `guessed`: its estimate would be a mere guess (beginnings of words are not in its statistics); SQLite has none.
@@ -48,7 +46,7 @@ def count_contacts(found: QuerySet[Contact], *, guessed: bool) -> Total:
     return Total(max(_estimate(found), EXACT_ROWS + 1), "about")
 
 
-def _count_few(found: QuerySet[Contact]) -> int:
+def _count_few(found: QuerySet[Any]) -> int:
     """Count up to one more than is counted one by one. Raises: OperationalError when the time is up."""
     allow_memory()
     return found.order_by().values("id")[: EXACT_ROWS + 1].count()
@@ -74,7 +72,7 @@ def allow_memory() -> None:
         _set("work_mem", _SORT_MEMORY)
 
 
-def _estimate(found: QuerySet[Contact]) -> int:
+def _estimate(found: QuerySet[Any]) -> int:
     """Ask Postgres how many rows it expects, to two digits: it knows no more."""
     plan = found.order_by().values("id").explain(format="json")
     rows = int(json.loads(plan)[0]["Plan"]["Plan Rows"])
