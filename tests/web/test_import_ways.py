@@ -110,8 +110,12 @@ def test_a_deleted_import_is_not_led_to(alice: Client) -> None:
     upload = send(alice)
     save(alice, upload)
     job = start(alice, upload)
+    assert "can no more be taken back" in text_of(alice.get(reverse("job", args=[job.public_id])))
     alice.post(reverse("job-delete", args=[job.public_id]))
     assert reverse("job", args=[job.public_id]) not in alice.get(at("effect", upload)).content.decode()
+    page = alice.get(reverse("contacts-remove", args=[job.public_id])).content.decode()
+    assert "Remove 4 contacts" in page
+    assert reverse("job-undo", args=[job.public_id]) not in page
 
 
 def test_a_part_of_a_page_that_may_not_be_done_says_so_on_the_page(alice: Client, people: People) -> None:
