@@ -45,7 +45,7 @@ test-fast: $(DEV_STAMP)  ## The fast tests
 	@.venv/bin/python -m pytest -q -n 2 -m "not slow and not browser and not crash"
 
 # What runs on Postgres as well: all that touches the database in a way of its own.
-ON_POSTGRES := tests/postgres tests/monitor tests/jobs tests/merging tests/contacts tests/uploads tests/claims tests/cohorts tests/api tests/web \
+ON_POSTGRES := tests/postgres tests/monitor tests/jobs tests/merging tests/contacts tests/tables tests/uploads tests/claims tests/cohorts tests/api tests/web \
   tests/test_isolation.py tests/test_phi.py tests/test_admin.py tests/test_audit.py tests/test_orgs.py tests/crash/test_races.py
 
 test-postgres: $(DEV_STAMP) system  ## What touches the database, on a private Postgres

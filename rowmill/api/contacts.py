@@ -33,6 +33,7 @@ from rowmill.contacts.editing import as_cell, delete_contact, edit_contact
 from rowmill.contacts.export import ALL_COLUMNS, export_csv, take_xlsx
 from rowmill.contacts.records import fetch_contact
 from rowmill.contacts.showing import needed_fields, read_columns
+from rowmill.contacts.words import VALUES
 from rowmill.errors import InputError
 from rowmill.models import Contact, Export
 from rowmill.orgs import Caller
@@ -65,6 +66,13 @@ class ContactsView(OrgView):
     def get(self, request: Request) -> Response:
         """List the contacts. Searches and filters by a value go to `search/`, so that no address holds a cell."""
         asked = request.query_params
+        misplaced = next((name for name in ("search", *VALUES) if name in asked), "")
+        if misplaced:  # left out without a word, it would be taken for found
+            raise InputError(
+                f"{misplaced} goes into the body of POST search/: no address holds a cell.",
+                code="bad_option",
+                field=misplaced,
+            )
         ask = read_ask({name: asked.get(name, "") for name in GET_OPTIONS})
         size = min(read_number(request, "page_size", PAGE_SIZE), MOST_ROWS)
         names = [name for name in asked.get("columns", "").split(",") if name]

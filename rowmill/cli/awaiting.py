@@ -68,7 +68,9 @@ async def await_job(
         if status == "DUPLICATE":
             raise Refused(409, {"detail": "The same bytes were taken in before.", "code": "duplicate_file"})
         if status == "REVIEW":
-            raise WaitsForPerson("Somebody is to look at this file's columns first.", f"/uploads/{upload_id}/mapping")
+            raise WaitsForPerson(
+                "Somebody is to say which of this file's columns are which.", f"/uploads/{upload_id}/mapping"
+            )
         if status == "EFFECT":
             say("working out what the import would change")
         if status == "GO_AHEAD" or (status == "EFFECT" and go_ahead):

@@ -150,7 +150,8 @@ def save_mapping(
         if held.state != UploadState.READY or held.jobs.exists():
             raise StateError("The columns of this file cannot be changed any more: a job uses it, or it is not ready.")
         held.mapping = dict(mapping)
-        held.intent = {**({"review": True} if held.intent is None else held.intent), "ignored": sorted(ignored)}
+        # Who says which column is which wants to see what comes of it: nothing starts by itself from here on.
+        held.intent = {**(held.intent or {}), "review": True, "ignored": sorted(ignored)}
         held.save(update_fields=["mapping", "intent"])
         forget_effects(held)
         if remember:

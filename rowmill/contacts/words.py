@@ -73,7 +73,9 @@ def _read(search: str) -> tuple[list[str], str]:
     text = search.replace("\x00", "").strip()
     words = [word.strip(",;:\"'")[:120] for word in text.split()][:_MOST_WORDS]
     words = [word for word in words if word.strip("@-")]
-    digits = re.sub(r"\D", "", text).lstrip("0")[-_PHONE_DIGITS:] if _PHONE.fullmatch(text) else ""
+    whole = re.sub(r"\D", "", text) if _PHONE.fullmatch(text) else ""
+    national = whole.lstrip("0")  # without the 0 that is left out behind a country's code
+    digits = (national if len(national) >= 4 else whole)[-_PHONE_DIGITS:]
     if len(digits) < 4:
         return words, ""
     return (words if len(words) == 1 and words[0].isdigit() else []), digits

@@ -89,8 +89,9 @@ def seconds_left(export: Export) -> tuple[int, int] | None:
 
 def open_export(caller: Caller, export: Export) -> BinaryIO:
     """Open a finished workbook; the trail notes who took it. Raises: StateError while it is made; Expired; StorageFault."""
-    if export.state != ExportState.DONE:
-        if export.state == ExportState.GONE:
+    deleted = export.job is not None and export.job.deleted_at is not None
+    if export.state != ExportState.DONE or deleted:
+        if export.state == ExportState.GONE or deleted:
             raise Expired("This workbook is not kept any more. Ask for it again.")
         raise StateError("This workbook is not ready yet. Ask again when it is.")
     try:
@@ -111,9 +112,13 @@ def drop_export(caller: Caller, export: Export) -> None:
 
 
 def purge_due_exports(limit: int = 50) -> int:
-    """Delete the workbooks that are a day old, and what was asked of those that failed. Gives how many. Again: yes."""
+    """Delete the workbooks that are a day old or of a deleted job, and what was asked of those that failed.
+
+    Gives how many. Again: yes.
+    """
     past = Now() - timedelta(hours=KEPT_HOURS)
-    over = Export.objects.filter(state__in=(ExportState.DONE, ExportState.FAILED), done_at__lt=past)
+    over = Export.objects.filter(state__in=(ExportState.DONE, ExportState.FAILED))
+    over = over.filter(Q(done_at__lt=past) | Q(job__deleted_at__isnull=False))
     gone = 0
     for export in over.select_related("org")[:limit]:
         try:

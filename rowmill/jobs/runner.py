@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from uuid import UUID, uuid4
@@ -111,6 +112,8 @@ class Runner:
         self.stopping.set()
         for lane in self.lanes:
             ring_here(lane)  # so that who sleeps on the doorbell sees it at once
+        with suppress(DatabaseError):  # a workbook may take minutes yet; what is not given back here is below
+            give_back_exports()
         until = time.monotonic() + seconds
         for thread in self._threads:
             while thread.is_alive() and time.monotonic() < until and not (quicker and quicker.is_set()):

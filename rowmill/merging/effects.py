@@ -70,7 +70,7 @@ def awaits(upload: Upload) -> Awaited:
     intent = upload.intent
     if intent is None or is_for_precheck(intent) or not upload.kind or not get_kind(upload.kind).merges:
         return ""
-    if intent.get("review"):
+    if intent.get("review") or not _has_key(upload):
         return "review"
     if intent.get("go_ahead") or not may_change(upload, policy_of(upload)):
         return ""
@@ -78,6 +78,12 @@ def awaits(upload: Upload) -> Awaited:
     if effect is None or effect.state in UNDER_WAY:
         return "effect"
     return "go_ahead" if effect.state == EffectState.FAILED or is_above(effect) else ""
+
+
+def _has_key(upload: Upload) -> bool:
+    """Tell whether some column says what a row is about; without one every row would be rejected."""
+    target: Target = get_kind(upload.kind).target  # type: ignore[attr-defined]
+    return any(name in upload.mapping for _, name in target.keys)
 
 
 def is_waiting(upload: Upload) -> bool:

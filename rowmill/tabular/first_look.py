@@ -11,7 +11,8 @@ from rowmill.tabular.column_names import fixed_width, is_date, is_phone, words_o
 
 CELL_CHARACTERS = 32_767
 _SAMPLE_ROWS = 2_000
-_AT_ONCE = 40
+_AT_ONCE = 500  # columns
+_MOST_LOOKS = 400  # that are counted one beside the other
 _STRETCH = 16_000  # two of them are shorter than the shortest cell that may have been cut
 _BLOCK = 128 * _STRETCH
 
@@ -29,6 +30,14 @@ _ODD_DATE = (
 )
 DATE = "regexp_matches({c}, '^\\s*(\\d{{4}}-\\d\\d?-\\d\\d?|\\d\\d?[/.-]\\d\\d?[/.-]\\d{{2,4}})')"
 DIGITS = "regexp_full_match({c}, '\\d+')"
+_SPACED = "contains(trim({c}), ' ')"
+# The looks at a cell v of a column whose numbers should have w digits.
+_APART = {
+    "date": _ODD_DATE.format(c="v"),
+    "odd": _ODD.format(c="v"),
+    "short": "strlen(v) BETWEEN 1 AND w - 1",
+    "kept": "strlen(v) = w AND v < '1'",
+}
 DECIMAL = "regexp_full_match({c}, '\\s*[-+(]?[$€£]?\\s?[\\d,]*\\.\\d+(e[-+]?\\d+|E-?\\d+)?\\)?%?\\s*')"
 
 
@@ -49,6 +58,11 @@ class Column:
     def known_width(self) -> int:
         """How many digits a number of such a name has, 0 where that is not known."""
         return fixed_width(self.words)
+
+    @property
+    def digits_wanted(self) -> int:
+        """How many digits a number in it should have, 0 where that is not known."""
+        return self.known_width or self.width
 
     @property
     def cell(self) -> str:
@@ -82,22 +96,25 @@ class FirstLook:
         if not self._parts:
             self._learn(con, source)
         self._parts += 1
-        return [sql.format(c=column.cell) for column, _, sql in self._looks]
+        return [] if self._is_wide else [sql.format(c=column.cell) for column, _, sql in self._looks]
 
     def add(self, numbers: Sequence[int | None]) -> None:
         """Take what was counted of a part. Of no rows at all DuckDB counts NULL."""
-        self._counts = [count + (number or 0) for count, number in zip(self._counts, numbers, strict=True)]
+        if not self._is_wide:
+            self._counts = [count + (number or 0) for count, number in zip(self._counts, numbers, strict=True)]
         self._added += 1
 
     def counts(self, con: Any, source: str, *, may_be_cut: bool) -> dict[tuple[int, str], int]:
         """Give how many cells of a column may be damaged, by its place and what was looked for.
 
         `may_be_cut`: some row is as long as a cell that was cut. Cost: nothing where all parts were counted and no row is
-        that long, else one scan for each.
+        that long, else one scan for each; of a wide file one more for each _AT_ONCE columns.
         """
         if not self._is_whole:
             self.begin()
             self.add(_count(con, source, self.ask(con, source)))
+        if self._is_wide:
+            self._counts = self._count_apart(con, source)
         counts = {(column.place, name): n for (column, name, _), n in zip(self._looks, self._counts, strict=True)}
         left = [column for column in self.columns if (column.place, "odd") not in counts]
         cut = _count(con, source, [_LONG.format(c=column.cell) for column in left]) if may_be_cut else [0] * len(left)
@@ -108,10 +125,16 @@ class FirstLook:
         """Tell whether every part was counted, and the first held as many rows as there were to learn from."""
         return 0 < self._parts == self._added and (self._parts == 1 or self._sampled == _SAMPLE_ROWS)
 
+    @property
+    def _is_wide(self) -> bool:
+        """Tell whether there are so many looks that DuckDB would take seconds and hundreds of megabytes to plan them."""
+        return len(self._looks) > _MOST_LOOKS
+
     def _learn(self, con: Any, source: str) -> None:
         """Look at the first rows: what each column is made of, and the commonest length of its numbers.
 
-        A few columns at a time: DuckDB takes megabytes for each commonest value, whatever the number of rows.
+        Cells are put below each other, so that a few counts do for all columns: each count takes its time to be planned,
+        and each commonest value megabytes, whatever the number of rows.
         """
         for start in range(0, len(self.columns), _AT_ONCE):
             self._learn_of(con, source, self.columns[start : start + _AT_ONCE])
@@ -120,18 +143,30 @@ class FirstLook:
 
     def _learn_of(self, con: Any, source: str, columns: Sequence[Column]) -> None:
         """Look at the first rows of some columns."""
-        asked = ("{c} <> ''", DIGITS, DATE, DECIMAL, "contains(trim({c}), ' ')")
-        shown = ", ".join(
-            ", ".join(f"count_if({one.format(c=c.cell)})" for one in asked)
-            + f", mode(strlen({c.cell})) FILTER (WHERE {c.cell} <> '' AND {DIGITS.format(c=c.cell)})"
-            for c in columns
-        )
-        found = con.execute(f"SELECT count(*), {shown} FROM (SELECT * FROM {source} LIMIT {_SAMPLE_ROWS})").fetchone()
-        self._sampled, numbers = found[0], iter(found[1:])
-        for column in columns:
+        counts = ", ".join(f"count_if({one.format(c='v')})" for one in ("{c} <> ''", DIGITS, DATE, DECIMAL, _SPACED))
+        cells = _below_each_other(columns, f"(SELECT * FROM {source} LIMIT {_SAMPLE_ROWS})")
+        found = con.execute(
+            f"SELECT place, count(*), {counts}, mode(strlen(v)) FILTER (WHERE v <> '' AND {DIGITS.format(c='v')}) "
+            f"FROM {cells} GROUP BY place"
+        ).fetchall()
+        for place, rows, *numbers in found:
+            column = self.columns[place - 1]
+            self._sampled = rows
             column.filled, column.digits, column.dates, column.decimals, column.spaced, column.width = (
-                next(numbers) or 0 for _ in range(6)
+                number or 0 for number in numbers
             )
+
+    def _count_apart(self, con: Any, source: str) -> list[int]:
+        """Count what is looked for in scans of its own, cells below each other, in the order of the looks."""
+        found: dict[tuple[int, str], int] = {}
+        for start in range(0, len(self.columns), _AT_ONCE):
+            columns = self.columns[start : start + _AT_ONCE]
+            told = con.execute(
+                f"SELECT place, {', '.join(f'count_if({sql})' for sql in _APART.values())} "
+                f"FROM {_below_each_other(columns, source)} GROUP BY place"
+            ).fetchall()
+            found |= {(place, name): n for place, *counts in told for name, n in zip(_APART, counts, strict=True)}
+        return [found.get((column.place, name), 0) for column, name, _ in self._looks]
 
 
 def may_hold(text: Path, line_end: int) -> bool:
@@ -145,6 +180,13 @@ def may_hold(text: Path, line_end: int) -> bool:
             if len(block) < _BLOCK:
                 return False
     return False
+
+
+def _below_each_other(columns: Sequence[Column], source: str) -> str:
+    """Give the cells of some columns as rows: `place` of the column, `w` digits that its numbers should have, the cell `v`."""
+    told = [column.place for column in columns], [column.digits_wanted for column in columns]
+    cells = ", ".join(column.cell for column in columns)
+    return f"(SELECT unnest({told[0]}) AS place, unnest({told[1]}) AS w, unnest([{cells}]) AS v FROM {source})"
 
 
 def _count(con: Any, source: str, looks: Sequence[str]) -> list[int | None]:
@@ -164,7 +206,7 @@ def _looks(column: Column) -> Iterator[tuple[Column, str, str]]:
     if wordy or (dated and column.filled >= 5):
         return
     yield column, "odd", _ODD
-    width = column.known_width or column.width
+    width = column.digits_wanted
     if column.mostly(column.digits) and width > 1 and not is_phone(column.words) and not is_date(column.words):
         yield column, "short", f"strlen({{c}}) BETWEEN 1 AND {width - 1}"
         yield column, "kept", f"strlen({{c}}) = {width} AND {{c}} < '1'"

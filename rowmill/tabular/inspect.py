@@ -263,10 +263,9 @@ class _Attempt:
         notes, head = self.notes, rows[header.index]
         ledger = Ledger(notes)
         enter_top(ledger, rows, header)
-        copies = [self.path, source]
-        if self.table_out is not None:
-            copies.append(unfinished_name(self.table_out))
-        self.con = con = load.connect(copies, self.temp, self.limits.memory_bytes, self.limits.threads)
+        copies = [self.path, source, *([unfinished_name(self.table_out)] if self.table_out is not None else [])]
+        limits = self.limits
+        self.con = con = load.connect(copies, self.temp, limits.memory_bytes, limits.threads_for(shape.columns))
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
         look = FirstLook(header.names) if self.thorough else None

@@ -26,9 +26,13 @@ class Limits:
     seconds: float = 600.0
     threads: int = 0
 
+    def threads_for(self, columns: int) -> int:
+        """Give how many threads read a file of so many columns: each holds some tens of kilobytes for every one of them."""
+        return 1 if columns > 1_000 else self.threads
+
 
 MOST_GROUP_ROWS, LEAST_GROUP_ROWS = 20_480, 2_048
-GROUP_BYTES = 48_000_000
+GROUP_BYTES, GROUP_CELLS = 48_000_000, 1_000_000
 DEFAULT_LIMITS = Limits()
 
 
@@ -72,6 +76,7 @@ def write_copy(reading: Reading, table_out: Path) -> None:
 
 
 def rows_of_a_group(reading: Reading) -> int:
-    """Give how many rows of the copy are written at a time: fewer where they are long, for a group is held in memory."""
+    """Give how many rows of the copy are written at a time: fewer where they are long or wide, for a group is held in memory."""
     row_bytes = reading.text_bytes // max(1, reading.inspection.row_count)
-    return max(LEAST_GROUP_ROWS, min(MOST_GROUP_ROWS, GROUP_BYTES // max(1, row_bytes)))
+    rows = max(LEAST_GROUP_ROWS, min(MOST_GROUP_ROWS, GROUP_BYTES // max(1, row_bytes)))
+    return min(rows, GROUP_CELLS // max(1, len(reading.inspection.header)))

@@ -76,6 +76,7 @@ def write_xlsx(
         "strings_to_urls": False,
     }
     with xlsxwriter.Workbook(out, options) as book:
+        book.use_zip64()  # only a sheet of more than 4 GB makes use of it; without it such a one fails at its very end
         bold = book.add_format({"bold": True})
         page, row, sheets = None, sheet_rows, 0
         for line in lines:

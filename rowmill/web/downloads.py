@@ -11,22 +11,24 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from rowmill import audit
 from rowmill.claims.sample import make_claims
 from rowmill.contacts.sample import make_contacts
 from rowmill.errors import InputError, NotFound
+from rowmill.jobs.exports import request_export
 from rowmill.jobs.progress import list_account
 from rowmill.jobs.results import OUTCOME_WORDS, iter_results
 from rowmill.models import Job
 from rowmill.registry import KINDS, get_kind
 from rowmill.tabular.writers import write_csv, write_xlsx
 from rowmill.web.frame import MemberRequest, member_view
-from rowmill.web.jobs import find_job
+from rowmill.web.jobs import find_job, is_large
 
 R = TypeVar("R", bound=HttpResponseBase)
 CSV_TYPE = "text/csv; charset=utf-8"
@@ -44,6 +46,22 @@ def results(request: MemberRequest, public_id: UUID, export: str) -> HttpRespons
     words = ",".join(wanted) if wanted else "all"
     audit.record(job.org, request.caller.user, "results.download", "job", job.public_id, export=export, outcomes=words)
     return response
+
+
+@require_POST
+@member_view
+def workbook(request: MemberRequest, public_id: UUID) -> HttpResponseRedirect:
+    """Have the results of a large job made into a workbook in the background, and lead there; a small one comes at once."""
+    job = find_job(request, public_id)
+    wanted = _read_outcomes(request.POST.get("outcome", ""))
+    if not is_large(job):
+        query = f"?outcome={','.join(wanted)}" if wanted else ""
+        return HttpResponseRedirect(reverse("job-xlsx", args=[public_id]) + query, status=303)
+    iter_results(job, wanted)  # raises where the bytes are gone
+    export = request_export(request.caller, job.kind, {"outcomes": list(wanted) if wanted else None}, job)
+    words = ",".join(wanted) if wanted else "all"
+    audit.record(job.org, request.caller.user, "results.download", "job", job.public_id, export="xlsx", outcomes=words)
+    return HttpResponseRedirect(reverse("export", args=[export.public_id]), status=303)
 
 
 def _read_outcomes(text: str) -> tuple[str, ...] | None:

@@ -26,6 +26,7 @@ from rowmill.errors import (
 )
 from rowmill.models import Membership
 from rowmill.orgs import Caller, find_caller
+from rowmill.web.middleware import page_above
 
 P = ParamSpec("P")
 STATUS: dict[type[RowmillError], int] = {
@@ -53,7 +54,7 @@ BUSY = "Too much at once just now"
 ADVICE = {
     403: "Ask an admin of your org to do it, or to change your role.",
     404: "It was deleted, or it belongs to another org. Look for it in the list of jobs.",
-    409: "Go back and load the page again to see where it stands.",
+    409: "Look where it stands, then decide again.",
     410: "Send the file again from its beginning.",
     503: "Nothing that was taken in is lost. Try again in a minute; if it stays, tell whoever runs this installation.",
     507: "Nothing that was taken in is lost. Ask whoever runs this installation to make room, then send it again.",
@@ -125,6 +126,8 @@ def problem(request: HttpRequest, error: Exception) -> HttpResponse:
         return load_anew()
     code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
     context = {"title": TITLES[code], "message": str(error), "advice": ADVICE.get(code, "")}
+    if code == 409:
+        context["back"] = page_above(request.path)
     if isinstance(error, Busy):
         context |= {"title": BUSY, "advice": ""}  # its own words say what to do
     return render(request, "frame/problem.html", context, status=code)

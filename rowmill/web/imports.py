@@ -87,7 +87,11 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     mapping, ignored = _read_lines(kind, lines)
     sound = not any(line.trouble for line in lines)
     if request.method == "POST" and request.POST.get("do") == "save" and sound and not missing_keys(kind, mapping):
-        save_mapping(request.caller, upload, mapping, ignored, remember="remember" in request.POST)
+        try:
+            save_mapping(request.caller, upload, mapping, ignored, remember="remember" in request.POST)
+        except StateError as error:  # another window was faster
+            messages.warning(request, str(error))
+            return _see(reverse("upload-mapping", args=[public_id]))
         request_effect(upload, policy_of(upload), request.caller.user)
         return _see(reverse("upload-effect", args=[public_id]))
     rows = read_first_rows(upload, mapping, ignored)
@@ -223,6 +227,8 @@ def _segments(effect: ImportEffect) -> list[dict[str, Any]]:
 def start(request: MemberRequest, public_id: UUID) -> HttpResponse:
     """Start the import that the effect's page showed; what is not true any more is shown anew first."""
     upload = find_upload(request, public_id)
+    if upload.state != UploadState.READY:
+        return _not_ready(request, upload)
     need_bulk(upload)
     request.caller.need_write()
     try:

@@ -26,6 +26,7 @@ from rowmill.web.history import describe_job, list_history
 from rowmill.web.tags import OUTCOME_WORDS, plural
 from rowmill.web.undone import tell_undos
 
+DIRECT_RESULTS = 50_000  # rows of a few columns: as a workbook some seconds
 TABS = {"results": ("Results", "table"), "causes": ("Causes", "chart-bar"), "activity": ("Activity", "activity")}
 PAGE_ROWS = 50
 MOST_LISTED = 100
@@ -144,6 +145,7 @@ def _results_context(job: Job, outcome: str, code: str, search: str, number: str
         "known_codes": partial(_known_codes, job, code),
         "rows": [_shape_line(line, columns) for line in lines.rows],
         "lines": lines,
+        "large": is_large(job),
         "columns": columns,
         "outcome": outcome,
         "code": code,
@@ -152,6 +154,11 @@ def _results_context(job: Job, outcome: str, code: str, search: str, number: str
         "span": _span(lines),
         "live": job.state not in FINAL_STATES,
     }
+
+
+def is_large(job: Job) -> bool:
+    """Tell whether a workbook of a job's results takes too long for a request."""
+    return job.total_rows > DIRECT_RESULTS
 
 
 def _outcome_words(job: Job) -> dict[str, str]:

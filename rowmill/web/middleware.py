@@ -56,9 +56,13 @@ class ActionAddresses:
         looks = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "")
         if response.status_code != 405 or not looks or request.path.startswith("/api/"):
             return response
-        above = request.path.rstrip("/").rpartition("/")[0]
-        address = next((address for address in (f"{above}/", above) if _is_known(address)), "/")
-        return HttpResponseRedirect(address)
+        return HttpResponseRedirect(page_above(request.path))
+
+
+def page_above(path: str) -> str:
+    """Give the address of the thing that an action's address is about."""
+    above = path.rstrip("/").rpartition("/")[0]
+    return next((address for address in (f"{above}/", above) if _is_known(address)), "/")
 
 
 def _is_known(address: str) -> bool:

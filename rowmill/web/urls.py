@@ -54,6 +54,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
     path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),
+    path("jobs/<uuid:public_id>/workbook", downloads.workbook, name="job-workbook"),
     path("contacts/", contacts.contact_list, name="contacts"),
     path("contacts/columns", contacts.columns, name="contact-columns"),
     path("contacts/export", contacts.export, name="contacts-export"),

@@ -189,11 +189,21 @@ def test_a_job_that_would_start_by_itself_waits_for_a_word(people: People, alice
 
 
 def test_the_first_import_and_one_that_may_change_anything_start_at_once(people: People, alice: Client) -> None:
-    first = take(people, duplicates="update")
+    header = ("E-mail", *HEADER[1:])
+    first = take(people, header=header, duplicates="update")
     assert work_until_final(Job.objects.get(upload=first)) == "COMPLETED"
-    second = take(people, LATER, duplicates="update", go_ahead=True)
+    second = take(people, LATER, header, duplicates="update", go_ahead=True)
     assert Job.objects.filter(upload=second).exists()
     assert not ImportEffect.objects.exists()
+
+
+def test_a_file_of_which_no_column_is_a_key_waits_for_somebody_to_say_which(people: People, alice: Client) -> None:
+    upload = take(people, duplicates="update", go_ahead=True)
+    assert ask(alice, "get", "upload", upload).json()["awaits"] == "review"
+    assert set_mapping(alice, upload).status_code == 200
+    assert ask(alice, "get", "upload", upload).json()["awaits"] == "review", "nothing starts by itself from here on"
+    assert submit_intended(Upload.objects.get(pk=upload.pk)) is None
+    assert ask(alice, "post", "upload-import", upload).status_code == 201
 
 
 def test_an_effect_that_is_not_true_any_more_is_worked_out_anew(people: People, alice: Client, imported: Job) -> None:

@@ -40,6 +40,10 @@ def test_a_contact_is_found_edited_and_taken_home(page: Page, filled: None, comp
     expect(page.locator("#contacts")).to_contain_text("1–50 of 121 contacts")
     page.locator("#contacts-next").click()
     expect(page.locator("#contacts")).to_contain_text("51–100 of 121 contacts")
+    expect(page.locator("#announcer")).to_have_text("51–100 of 121 contacts")
+    page.locator("#contacts-next").press("Enter")
+    expect(page.locator("#contacts")).to_contain_text("101–121 of 121 contacts")
+    expect(page.locator("#contacts")).to_be_focused()  # the button can no more be pressed
     page.get_by_label("Search", exact=True).fill("(415) 555-0100")
     page.get_by_label("Search", exact=True).press("Enter")
     expect(page.locator("#contacts")).to_contain_text("1–1 of 1 contact, searched")

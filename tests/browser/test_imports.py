@@ -89,6 +89,12 @@ def test_the_doubtful_columns_alone_by_keyboard(page: Page, tmp_path: Path, comp
     expect(page.locator("#first-rows")).to_contain_text("c0@example.org")
     title = page.get_by_label("Field for the column Jobb Title")
     title.focus()
+    page.keyboard.type("Nonsense")
+    page.keyboard.press("Tab")
+    expect(page.locator("#how-3")).to_contain_text("There is no such field.")
+    expect(title).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#announcer")).to_contain_text("Jobb Title: There is no such field.")
+    title.focus()
     page.keyboard.type("Seniority")
     page.keyboard.press("Enter")  # goes on to the next column that is shown, and saves nothing
     expect(page.get_by_label("Field for the column Staff")).to_be_focused()
@@ -103,4 +109,10 @@ def test_the_doubtful_columns_alone_by_keyboard(page: Page, tmp_path: Path, comp
     expect(page.locator("#shown-columns")).to_have_text("1 of 5 columns")
     assert "/mapping" in page.url
     fit_everywhere(page, "the columns that are found")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.locator("#ask-discard summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messages")).to_contain_text("The file is discarded")
     assert not complaints

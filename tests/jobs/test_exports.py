@@ -20,6 +20,7 @@ from rowmill.orgs import find_caller
 from rowmill.uploads.places import get_storage
 from rowmill.uploads.tidy import clear_machine, clear_orphans
 from tests.contacts.made import make_contact, make_contacts
+from tests.storage.conftest import s3_servers  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 COLUMNS = ("contact_id", "first_name", "last_name", "email", "lists", "employees")
@@ -203,3 +204,25 @@ def test_an_auditor_deletes_only_what_they_asked_for(alice, people):
     drop_export(alice, export)
     drop_export(alice, export)
     assert set(Export.objects.values_list("state", flat=True)) == {"GONE"}
+
+
+@pytest.mark.slow
+def test_in_a_bucket_it_goes_from_every_machine(alice, settings, tmp_path, s3_servers):  # noqa: F811
+    settings.ROWMILL_MIN_FREE_BYTES = 0
+    server = s3_servers("moto")
+    with server.credentials():
+        settings.ROWMILL_STORAGE_URL = server.url("exports", "p")
+        export = make(ask(alice))
+        assert export.sha256
+        settings.SCRATCH_DIR = tmp_path / "web"
+        assert len(read(alice, export)) == 31
+        assert files_of(settings.SCRATCH_DIR), "the web machine has a copy"
+        clear_machine()
+        assert files_of(settings.SCRATCH_DIR), "it is kept"
+        Export.objects.update(done_at=timezone.now() - timedelta(hours=25))
+        settings.SCRATCH_DIR = tmp_path / "scratch"
+        assert purge_due_exports() == 1
+        assert list(get_storage().keys("org")) == []
+        settings.SCRATCH_DIR = tmp_path / "web"
+        clear_machine()
+        assert not files_of(settings.SCRATCH_DIR), "no copy outlives it"

@@ -8,6 +8,7 @@ import pytest
 
 from rowmill.contracts import Finding
 from rowmill.tabular import clean, first_look
+from rowmill.tabular.child import inspect_in_child
 from rowmill.tabular.excel_damage import find_excel_damage
 from rowmill.tabular.first_look import FirstLook, may_hold
 from rowmill.tabular.inspect import open_table
@@ -90,3 +91,30 @@ def test_a_wide_file_takes_no_more_memory_than_there_is(tmp_path: Path) -> None:
         assert [(one.code, one.message) for one in reading.inspection.findings] == []
         assert reading.look is not None
         assert [column.width for column in reading.look.columns[98:102]] == [3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("at_once", [2, 500])
+def test_so_many_looks_that_they_are_counted_apart_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    dates = "".join(f"M{n:07},02139,2024-03-05,{'45.2' if n % 9 else 'a. b.'}\n" for n in range(500))
+    for text in (HEAD + rows(3_000), HEAD + dates, HEAD):
+        (tmp_path / "in.csv").write_text(text)
+        found, _ = both_ways(tmp_path / "in.csv")
+        with monkeypatch.context() as patched:
+            patched.setattr(first_look, "_MOST_LOOKS", 0)
+            patched.setattr(first_look, "_AT_ONCE", at_once)
+            assert both_ways(tmp_path / "in.csv")[0] == found
+
+
+@pytest.mark.slow
+def test_two_thousand_columns_are_judged_and_copied_in_the_memory_that_there_is(tmp_path: Path) -> None:
+    columns, kept = 2_000, 2_100
+    with (tmp_path / "in.csv").open("w") as file:
+        file.write("id," + ",".join(f"c{n}" for n in range(1, columns)) + "\n")
+        for n in range(kept):
+            file.write(f"{n}," + ",".join(["7"] * (columns - 1)) + "\n")
+    path = tmp_path / "table.parquet"
+    told = inspect_in_child(tmp_path / "in.csv", table_out=path, thorough=True)
+    assert (told.verdict, told.row_count) == ("sound", kept)
+    assert path.exists()

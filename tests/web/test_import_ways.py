@@ -16,7 +16,7 @@ from rowmill.uploads.places import folder_key, get_storage
 from rowmill.uploads.receive import finish_upload
 from rowmill.uploads.sessions import close_session, open_session
 from tests.conftest import People
-from tests.web.test_imports import alice, at, save, send, signed_in, start, text_of
+from tests.web.test_imports import ROWS, alice, at, save, send, signed_in, start, text_of
 
 __all__ = ["alice"]
 
@@ -179,3 +179,25 @@ def test_what_cannot_be_saved_is_led_to(alice: Client) -> None:
     part = alice.post(at("mapping", upload), {"c1": "E-mail", "c2": "Title", "c3": "Shoe"}, **PART).content.decode()
     assert re.search(r'id="how-2"[^>]*hx-swap-oob[^>]*>set by hand, not saved yet<', part)
     assert re.search(r'id="how-3"[^>]*hx-swap-oob[^>]*><span class="is-red">There is no such field', part)
+
+
+def test_what_another_window_did_is_told_on_the_page_it_is_about(alice: Client, people: People) -> None:
+    upload = send(alice)
+    save(alice, upload)
+    job = start(alice, upload)
+    page = save(alice, upload, c3="Website")
+    assert page["Location"] == at("mapping", upload)
+    assert "cannot be changed any more" in text_of(alice.get(at("mapping", upload)))
+    refused = alice.post(reverse("job-cancel", args=[job.public_id]))
+    assert refused.status_code == 409
+    assert f'href="{reverse("job", args=[job.public_id])}"' in refused.content.decode()
+    gone = send(alice, ROWS[:2])
+    alice.post(at("discard", gone))
+    assert alice.post(at("import", gone))["Location"] == reverse("upload", args=[gone.public_id])
+
+
+def test_an_auditor_is_told_who_goes_on(alice: Client, people: People) -> None:
+    ada, upload = signed_in(people.ada), send(alice)
+    assert "a member of acme says which column is which" in text_of(ada.get(at("mapping", upload)))
+    save(alice, upload)
+    assert "a member of acme starts the import" in text_of(ada.get(at("effect", upload)))

@@ -3,18 +3,50 @@
 # ruff: noqa: F811  (an argument is named as the fixture that it gets)
 from __future__ import annotations
 
+import io
 import re
 
+import openpyxl
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from rowmill.jobs.exporting import export_due
+from rowmill.jobs.exports import purge_due_exports
 from rowmill.models import AuditEvent, Batch, Job, Result, Upload
 from rowmill.orgs import find_caller
 from rowmill.web import tags
 from rowmill.web.jobs import find_job
 from tests.web.test_pages import HTMX, SOUND, alice, done, finish, job, send, signed_in, text_of  # noqa: F401  fixtures
+
+# ------------------------------------------------------------------------------------------------ a large workbook
+
+
+def test_a_large_workbook_of_results_is_made_in_the_background(alice, done, monkeypatch):
+    address = reverse("job-workbook", args=[done.public_id])
+    at_once = reverse("job-xlsx", args=[done.public_id])
+    assert alice.post(address, {"outcome": "rejected"})["Location"] == f"{at_once}?outcome=rejected"
+    assert address not in whole_page(alice, done)
+    monkeypatch.setattr("rowmill.web.jobs.DIRECT_RESULTS", 3)
+    assert address in whole_page(alice, done)
+    response = alice.post(address, {"outcome": "rejected"})
+    assert response.status_code == 303
+    assert alice.post(address, {"outcome": "rejected"})["Location"] == response["Location"]
+    assert export_due()
+    page = text_of(alice.get(response["Location"]))
+    assert "2 rows, ready" in page
+    given = alice.get(response["Location"] + "file")
+    assert "claims-results-" in given["Content-Disposition"]
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(given.streaming_content)))
+    assert book.sheetnames == ["Results", "Account"]
+    assert [cell.value for cell in book["Results"]["A"]][0] == "row"
+    assert book["Results"].max_row == 3
+    assert alice.get(reverse("exports")).status_code == 200
+    Job.objects.filter(pk=done.pk).update(deleted_at=timezone.now())
+    assert alice.get(response["Location"] + "file").status_code == 410
+    assert purge_due_exports() == 1
+
 
 # ------------------------------------------------------------------------------------------------ the job
 

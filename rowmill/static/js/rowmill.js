@@ -117,6 +117,9 @@
   document.addEventListener("htmx:sendError", function () {
     tellOffline(true);
   });
+  document.addEventListener("htmx:responseError", function () {
+    tellOffline(true);
+  });
   document.addEventListener("htmx:afterRequest", function (event) {
     if (event.detail.successful) {
       tellOffline(false);
