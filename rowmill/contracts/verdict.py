@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from rowmill.contracts.tables import Severity
@@ -27,6 +27,9 @@ class Finding:
     byte: int | None = None
     mend: str = ""
     count: int = 1
+
+
+_FINDING = tuple(one.name for one in fields(Finding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """Give the inspection as plain JSON types."""
-        data = asdict(self)
+        data = asdict(replace(self, findings=()))
+        data["findings"] = tuple({name: getattr(one, name) for name in _FINDING} for one in self.findings)
         data["balance"]["balances"] = self.balance.balances
         return data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -200,7 +201,7 @@ def write_verdict(upload: Upload, inspection: Inspection, table: dict[str, str],
     Not `keep`: its bytes are due to go like a refused file's, even if it is sound. Raises: LostLease.
     """
     sound = inspection.verdict == "sound"
-    facts = inspection.to_json()
+    facts = replace(inspection, findings=()).to_json()
     facts.pop("findings")
     if mended := upload.inspection.get("mended"):
         facts["mended"] = mended
