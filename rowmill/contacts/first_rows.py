@@ -65,10 +65,10 @@ def read_first_rows(
 
 def _read(reader: Reader, where: str) -> tuple[dict[int, str], list[tuple[Any, ...]]]:
     """Read rows as an import would. Shape: the problems of each by its number, its typed values."""
-    rows = reader.rows(where)
+    rows = reader.merged_rows(where)
     with open_room(settings.SCRATCH_DIR) as con:
         problems = dict(con.execute(f"SELECT row_number, coalesce(problem, '') FROM ({rows})").fetchall())
-        trimmed = reader.trimmed(rows, range(1, len(reader.source.header) + 1))
+        trimmed = reader.trimmed(rows, reader.needed_places())
         return problems, con.execute(f"SELECT * FROM ({reader.typed(trimmed)}) ORDER BY row_number").fetchall()
 
 

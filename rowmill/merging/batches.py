@@ -169,8 +169,7 @@ def prepare_batch(reader: Reader, find: FindGroups, first: int, last: int, scrat
 def _raw(reader: Reader, where: str) -> str:
     """Write the query for rows as written, and of each whether some cell has a blank at an end."""
     places = reader.needed_places()
-    rows = reader.rows(where, places if reader.source.checked else None)
-    return f"SELECT *, {reader.edged(places)} AS edged FROM ({rows})"
+    return f"SELECT *, {reader.edged(places)} AS edged FROM ({reader.merged_rows(where)})"
 
 
 def _typed(reader: Reader, con: duckdb.DuckDBPyConnection) -> str:

@@ -111,7 +111,7 @@ def _tell_comparison(reader: Reader) -> dict[str, Any]:
         "WHERE key IN (SELECT key FROM maybe GROUP BY key HAVING count(*) > 1)"
     )
     places = reader.needed_places()
-    rows, edged = reader.rows("true", places), reader.edged(places)
+    rows, edged = reader.merged_rows("true", "row_number IN (SELECT n FROM members)"), reader.edged(places)
     return {
         "begin": [*_suspects(reader), *_named(reader), members],
         "special": _special(),

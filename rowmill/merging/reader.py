@@ -17,7 +17,8 @@ from rowmill.tabular.rows import name_columns
 
 _LONG = 200  # letters of SQL
 ROW = ("row_number", "line_number", "match_key", "adopts")
-_EXPRESSIONS = 150
+_EXPRESSIONS, _AT_ONCE = 150, 300  # unknown columns
+_GATHERED = "gathered"
 # A JSON object of filled texts that every database takes: no NUL and no half of a character by its number.
 _JSON_TEXT = '"(?:[^"\\\\\\x00-\\x1f]|\\\\(?:["\\\\/bfnrt]|u00(?:0[1-9a-f]|1[0-9a-f])))+"'
 _OBJECT = f"\\{{{_JSON_TEXT}: ?{_JSON_TEXT}(?:, ?{_JSON_TEXT}: ?{_JSON_TEXT})*\\}}"
@@ -53,12 +54,32 @@ class Reader:
         taken = {*self.source.mapping.values(), *self.plan.ignored}
         return [place for place in range(1, len(self.source.header) + 1) if place not in taken]
 
-    def rows(self, where: str, places: Iterable[int] | None = None) -> str:
-        """Write the query for rows as written: row_number, line_number, problem, cN. `places`: only these."""
-        wanted = sorted(set(range(1, len(self.source.header) + 1) if places is None else places))
-        cells = "".join(f", c{place}" for place in wanted)
-        read = f"read_parquet({quote_text(str(self.source.path))})"
-        return f"SELECT row_number, line_number, {self._problem()} AS problem{cells} FROM {read} WHERE {where}"
+    def rows(self, where: str, places: Iterable[int]) -> str:
+        """Write the query for rows as written: row_number, line_number, problem, and the cells cN of these places."""
+        cells = "".join(f", c{place}" for place in sorted(set(places)))
+        return f"SELECT row_number, line_number, {self._problem()} AS problem{cells} FROM {self._file()} WHERE {where}"
+
+    def merged_rows(self, where: str, gathered_where: str = "") -> str:
+        """Write the query for rows as written with all that a merge reads; of a wide file unknown columns are gathered.
+
+        Some of them at a time: DuckDB takes memory for each column of a query, however few the rows. `gathered_where`: only
+        of these rows, where those of `where` are joined to them later.
+        """
+        rows = self.rows(where, self.needed_places())
+        if not self._is_wide:
+            return rows
+        places = self.extra_places()
+        some = [places[start : start + _AT_ONCE] for start in range(0, len(places), _AT_ONCE)]
+        joined = "".join(
+            f" LEFT JOIN (SELECT row_number, {self._members(one)} AS g{n} FROM {self._file()} WHERE {gathered_where or where}) "
+            "USING (row_number)"
+            for n, one in enumerate(some)
+        )
+        told = ", ".join(f"g{n}" for n in range(len(some)))
+        return f"SELECT * EXCLUDE ({told}), nullif(concat_ws(',', {told}), '') AS {_GATHERED} FROM ({rows}){joined}"
+
+    def _file(self) -> str:
+        return f"read_parquet({quote_text(str(self.source.path))})"
 
     def edged(self, places: Iterable[int]) -> str:
         """Write the condition for a row of which some cell has a blank at an end."""
@@ -78,7 +99,8 @@ class Reader:
 
     def needed_places(self) -> list[int]:
         """Give the positions that a merge reads."""
-        return [*self.source.mapping.values(), *(self.extra_places() if self._has_extra() else ())]
+        gathered = self._is_wide or not self._has_extra()
+        return [*self.source.mapping.values(), *(() if gathered else self.extra_places())]
 
     def key_places(self) -> list[int]:
         """Give the positions that tell which rows are about the same thing."""
@@ -155,16 +177,32 @@ class Reader:
     def _has_extra(self) -> bool:
         return self.plan.target.extra in self.plan.columns
 
+    @property
+    def _is_wide(self) -> bool:
+        """Tell whether there are too many unknown columns for an expression each."""
+        return self._has_extra() and len(self.extra_places()) > _EXPRESSIONS
+
+    def _members(self, places: Sequence[int]) -> str:
+        """Give the filled cells of some unknown columns as members of a JSON object, NULL for none.
+
+        One expression over a list of them: each has memory of its own, for 2,048 rows.
+        """
+        names = name_columns(self.source.header)
+        plain = f"[{', '.join(quote_text(_json_text(names[p - 1]) + ':') for p in places)}][i] || to_json(v)::VARCHAR"
+        if opened := [str(n) for n, p in enumerate(places, 1) if self._may_be_object(p)]:
+            is_object = f"i IN ({', '.join(opened)}) AND regexp_full_match(v, '{_OBJECT}')"
+            plain = f"CASE WHEN {is_object} THEN v[2:-2] ELSE {plain} END"
+        cells = f"list_transform([{', '.join(f'c{p}' for p in places)}], lambda v: {trimmed('v')})"
+        told = f"list_transform({cells}, lambda v, i: CASE WHEN v <> '' THEN {plain} END)"
+        return f"nullif(array_to_string(list_filter({told}, lambda one: one IS NOT NULL), ','), '')"
+
     def _extra(self) -> str:
         """Give a JSON object of the filled cells of unknown columns, by header."""
+        if self._is_wide:
+            return f"'{{' || {_GATHERED} || '}}'"
         names = name_columns(self.source.header)
         places = self.extra_places()
         members = [quote_text(_json_text(names[p - 1]) + ":") for p in places]
-        if len(places) > _EXPRESSIONS:  # each expression has memory of its own, for 2,048 rows, however few there are
-            cells = ", ".join(f"c{p}" for p in places)
-            told = f"CASE WHEN v <> '' THEN [{', '.join(members)}][i] || to_json(v)::VARCHAR END"
-            filled = f"list_filter(list_transform([{cells}], lambda v, i: {told}), lambda one: one IS NOT NULL)"
-            return f"nullif('{{' || array_to_string({filled}, ',') || '}}', '{{}}')"
         parts = ", ".join(
             f"CASE WHEN c{p} <> '' THEN {self._member(p, member)} END"
             for p, member in zip(places, members, strict=True)
@@ -175,9 +213,13 @@ class Reader:
     def _member(self, place: int, name: str) -> str:
         """Give a filled cell as a member of the object; a whole object of texts, as an export has it, as its members."""
         plain = f"{name} || to_json(c{place})::VARCHAR"
-        if fold(self.source.header[place - 1]) != fold(self.plan.target.extra):
+        if not self._may_be_object(place):
             return plain
         return f"CASE WHEN regexp_full_match(c{place}, '{_OBJECT}') THEN c{place}[2:-2] ELSE {plain} END"
+
+    def _may_be_object(self, place: int) -> bool:
+        """Tell whether a column is called as the one that keeps unknown columns."""
+        return fold(self.source.header[place - 1]) == fold(self.plan.target.extra)
 
     def _problem(self) -> str:
         """Give the problems of a row as the copy would have them, for a mapping that was changed since."""

@@ -264,8 +264,8 @@ class _Attempt:
         ledger = Ledger(notes)
         enter_top(ledger, rows, header)
         copies = [self.path, source, *([unfinished_name(self.table_out)] if self.table_out is not None else [])]
-        limits = self.limits
-        self.con = con = load.connect(copies, self.temp, limits.memory_bytes, limits.threads_for(shape.columns))
+        limits = self.limits.narrowed(shape.columns)
+        self.con = con = load.connect(copies, self.temp, limits.memory_bytes, limits.threads)
         header_sound = not notes.has_errors
         conditions = put_checks(self.rules, header, rows)
         look = FirstLook(header.names) if self.thorough else None

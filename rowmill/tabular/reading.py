@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -17,6 +17,8 @@ from rowmill.tabular.load import Bad
 from rowmill.tabular.records import Shape
 from rowmill.tabular.unfinished import whole_or_not
 
+WIDE = 1_000  # columns
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -26,9 +28,12 @@ class Limits:
     seconds: float = 600.0
     threads: int = 0
 
-    def threads_for(self, columns: int) -> int:
-        """Give how many threads read a file of so many columns: each holds some tens of kilobytes for every one of them."""
-        return 1 if columns > 1_000 else self.threads
+    def narrowed(self, columns: int) -> Limits:
+        """Give the limits for a file of so many columns: each thread holds some tens of kilobytes for every one of them.
+
+        Of a wide file what is besides the loader has fewer rows to keep, so that one may have half as much again.
+        """
+        return self if columns <= WIDE else replace(self, threads=1, memory_bytes=self.memory_bytes * 3 // 2)
 
 
 MOST_GROUP_ROWS, LEAST_GROUP_ROWS = 20_480, 2_048

@@ -24,13 +24,15 @@ ROWS = [
 ]  # fmt: skip
 
 
-def test_an_export_changes_nothing_when_it_is_imported(import_rows, alice):
+@pytest.mark.parametrize("more", [0, 200])  # columns of which nothing is known
+def test_an_export_changes_nothing_when_it_is_imported(import_rows, alice, more):
     import_rows(HEADER, ROWS)
     before = list(Contact.objects.order_by("id").values())
     assert (before[0]["extra"], before[0]["annual_revenue"]) == ({"Shoe": '4"2', 'No"te': "x\\\n\x01"}, -5)
     text = b"".join(export_csv(alice, Ask(), ALL_COLUMNS, bom=False)).decode()
     header, *rows = csv.reader(io.StringIO(text, newline=""))
-    job = import_rows(header, rows)
+    header += [f"Blank {n}" for n in range(more)]
+    job = import_rows(header, [[*row, *[""] * more] for row in rows])
     assert (counts(job)["unchanged"], counts(job)["rejected"]) == (2, 0)
     assert list(Contact.objects.order_by("id").values()) == before
 

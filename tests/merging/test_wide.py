@@ -18,22 +18,23 @@ from tests.merging.conftest import as_csv
 from tests.merging.test_merge import counts
 
 pytestmark = pytest.mark.django_db
-WIDE = 1_100
+WIDE = 2_000  # as many as a table may have
 
 
 def test_a_wide_file_has_smaller_batches():
     assert [ContactImport().rows_per_batch(columns) for columns in (1, 50, 500, 2_000)] == [10_000, 10_000, 1_000, 250]
 
 
-@pytest.mark.parametrize("expressions", [0, 150])
-def test_many_unknown_columns_are_kept_as_few_are(import_rows, monkeypatch, expressions):
+@pytest.mark.parametrize(("expressions", "at_once"), [(0, 1), (0, 2), (0, 300), (150, 300)])
+def test_many_unknown_columns_are_kept_as_few_are(import_rows, monkeypatch, expressions, at_once):
     monkeypatch.setattr(reader, "_EXPRESSIONS", expressions)
+    monkeypatch.setattr(reader, "_AT_ONCE", at_once)
     import_rows(("email", 'si"ze', "Note", "Ort"), [("a@b.co", '4"2', "\\", ""), ("b@b.co", "", "", "")])
     assert [one.extra for one in Contact.objects.order_by("id")] == [{'si"ze': '4"2', "Note": "\\"}, {}]
 
 
 @pytest.mark.slow
-def test_a_thousand_columns_are_mapped_and_imported(people, alice, import_rows):
+def test_two_thousand_columns_are_mapped_and_imported(people, alice, import_rows):
     header = ("email", *(f"ours {n}" for n in range(1, WIDE)))
     rows = [(f"p{n}@b.co", *("x" for _ in range(1, WIDE))) for n in range(3)]
     take_file(alice, "contact_import", "wide.csv", [as_csv(header, rows)], intent={"review": True})
@@ -45,6 +46,8 @@ def test_a_thousand_columns_are_mapped_and_imported(people, alice, import_rows):
     job = import_rows(header, rows)
     assert (counts(job)["inserted"], Batch.objects.get(job=job).attempts) == (3, 1)
     assert len(Contact.objects.first().extra) == WIDE - 1
+    job = import_rows(header, [*rows, *rows])
+    assert (counts(job)["unchanged"], counts(job)["duplicates"]) == (6, 3)
 
 
 def test_what_does_not_fit_into_memory_has_its_folder_also_after_scratch_was_cleared(tmp_path):

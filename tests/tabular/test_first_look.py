@@ -115,6 +115,6 @@ def test_two_thousand_columns_are_judged_and_copied_in_the_memory_that_there_is(
         for n in range(kept):
             file.write(f"{n}," + ",".join(["7"] * (columns - 1)) + "\n")
     path = tmp_path / "table.parquet"
-    told = inspect_in_child(tmp_path / "in.csv", table_out=path, thorough=True)
+    told = inspect_in_child(tmp_path / "in.csv", table_out=path, memory_bytes=1 << 30, thorough=True)
     assert (told.verdict, told.row_count) == ("sound", kept)
     assert path.exists()
