@@ -19,6 +19,7 @@ from rowmill.jobs.silent import add_silent, silent_rows
 from rowmill.models import AuditEvent, Job, Result
 from rowmill.orgs import org_sealer
 from rowmill.registry import get_kind, rules_of
+from rowmill.tabular.failed_rows import LINE, WRONG
 from rowmill.tabular.rows import find_rows, iter_rows, name_columns, read_rows
 from rowmill.uploads.places import hold_table
 
@@ -102,6 +103,30 @@ def iter_results(
     extra = extra_header(job)
     header = (*get_kind(job.kind).result_header, *extra)
     return header, _result_lines(job, rows, extra, frozenset(outcomes or OUTCOME_WORDS))
+
+
+def iter_left_rows(job: Job) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
+    """Give the rows that were rejected or failed, to be mended and sent again. Shape: as `iter_results`.
+
+    Line, what is wrong, then the cells in the file's own columns, by which they map again.
+    Raises: NotFound where the job's bytes are gone.
+    """
+    with _table(job):
+        pass
+    return (LINE, WRONG, *job.upload.header), _left_lines(job)
+
+
+def _left_lines(job: Job) -> Iterator[tuple[str, ...]]:
+    """Read them, some at a time."""
+    left = Result.objects.filter(job=job, outcome__in=("rejected", "failed")).order_by("row_number")
+    names = name_columns(job.upload.header)
+    last = 0
+    with _table(job) as table:
+        while found := list(left.filter(row_number__gt=last).values_list("row_number", "message")[:_PAGE_ROWS]):
+            words, last = dict(found), found[-1][0]
+            rows = read_rows(table, job.upload.header, {}, found[0][0], last, only=set(words))
+            for row in rows:
+                yield (str(row.line), words[row.number], *(row.extra.get(name, "") for name in names))
 
 
 def extra_header(job: Job) -> tuple[str, ...]:

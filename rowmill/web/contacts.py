@@ -165,6 +165,6 @@ def remove_import(request: MemberRequest, public_id: UUID) -> HttpResponse:
         "under_way": under_way,
         "final": job.state in FINAL_STATES,
         "removal": None if under_way else count_removal(request.caller, job),
-        "may_undo": may_undo(job),
+        "may_undo": job.deleted_at is None and may_undo(job),
     }
     return render(request, "contacts/remove_live.html" if request.htmx else "contacts/remove.html", context)

@@ -23,7 +23,7 @@ from rowmill.contacts.sample import make_contacts
 from rowmill.errors import InputError, NotFound
 from rowmill.jobs.exports import request_export
 from rowmill.jobs.progress import list_account
-from rowmill.jobs.results import OUTCOME_WORDS, iter_results
+from rowmill.jobs.results import OUTCOME_WORDS, iter_left_rows, iter_results
 from rowmill.models import Job
 from rowmill.registry import KINDS, get_kind
 from rowmill.tabular.writers import write_csv, write_xlsx
@@ -46,6 +46,19 @@ def results(request: MemberRequest, public_id: UUID, export: str) -> HttpRespons
     words = ",".join(wanted) if wanted else "all"
     audit.record(job.org, request.caller.user, "results.download", "job", job.public_id, export=export, outcomes=words)
     return response
+
+
+@require_GET
+@member_view
+def left_rows(request: MemberRequest, public_id: UUID) -> HttpResponseBase:
+    """Hand out the rows of an import that were rejected or failed, in the file's own columns, to be mended and sent again."""
+    job = find_job(request, public_id)
+    if not get_kind(job.kind).merges:
+        raise NotFound("The results of this job have such rows: choose an outcome there.")
+    header, lines = iter_left_rows(job)
+    audit.record(job.org, request.caller.user, "results.download", "job", job.public_id, export="csv", outcomes="left")
+    response = StreamingHttpResponse(write_csv(header, lines, safe=True), content_type=CSV_TYPE)
+    return named(response, f"{PurePath(job.upload.name).stem or 'contacts'}-to-mend.csv")
 
 
 @require_POST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -32,12 +32,14 @@ from rowmill.merging.effects import (
 )
 from rowmill.merging.target import Target
 from rowmill.models import EffectState, ImportEffect, Upload, UploadState
+from rowmill.tabular.failed_rows import FURTHER, LINE, WRONG
 from rowmill.tabular.header import fold
 from rowmill.uploads.handouts import need_bytes
 from rowmill.web.frame import MemberRequest, load_anew, member_view
 from rowmill.web.import_tags import EXTRA, IGNORE, label_of
 from rowmill.web.verdicts import find_upload
 
+OURS = frozenset(fold(name) for name in (LINE, WRONG, FURTHER))
 POLICY_WORDS = {
     "update": ("Update", "Filled cells of the file replace what is there; blank ones change nothing."),
     "blanks": ("Fill in blanks", "Only what is blank there is filled in; nothing is replaced."),
@@ -62,7 +64,8 @@ class Line:
     def doubtful(self) -> bool:
         """Tell whether somebody should look at it: it is only alike, no field was found for it, or what is said is wrong."""
         match = self.match
-        return match.how == "likeness" or bool(self.trouble) or not (match.field or match.ignored)
+        placed = match.field or match.ignored or fold(self.said) == fold(IGNORE)
+        return match.how == "likeness" or bool(self.trouble) or not placed
 
 
 # ------------------------------------------------------------------------------------------------ the mapping
@@ -78,7 +81,8 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     kind = need_bulk(upload)
     need_bytes(upload)
     matches = propose_mapping(upload)
-    lines = [Line(match, _said(kind, match)) for match in matches]
+    ours = _our_columns(upload.header)
+    lines = [Line(match, _said(kind, match, ours)) for match in matches]
     if request.method == "POST":
         request.caller.need_write()
         for line in lines:
@@ -118,11 +122,17 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
     return render(request, "imports/mapping.html", context | {"refused": refused}, status=400 if refused else 200)
 
 
-def _said(kind: Kind, match: Match) -> str:
+def _said(kind: Kind, match: Match, ours: Collection[int]) -> str:
     """Give what stands in a column's box."""
     if match.field:
         return label_of(kind, match.field)
-    return IGNORE if match.ignored else EXTRA
+    return IGNORE if match.ignored or match.place in ours else EXTRA
+
+
+def _our_columns(header: Sequence[str]) -> Collection[int]:
+    """Find the columns that a file of rows to mend has from here: nobody wants them in the table."""
+    begins = [fold(name) for name in header[:2]] == [fold(LINE), fold(WRONG)]
+    return [place for place, name in enumerate(header, 1) if begins and fold(name) in OURS]
 
 
 def _read_lines(kind: Kind, lines: list[Line]) -> tuple[dict[str, int], list[int]]:

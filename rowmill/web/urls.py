@@ -52,6 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:public_id>/retry", jobs.retry, name="job-retry"),
     path("jobs/<uuid:public_id>/undo", undoing.undo_page, name="job-undo"),
     path("jobs/<uuid:public_id>/delete", jobs.delete, name="job-delete"),
+    path("jobs/<uuid:public_id>/to-mend.csv", downloads.left_rows, name="job-left-rows"),
     path("jobs/<uuid:public_id>/results.csv", downloads.results, {"export": "csv"}, name="job-csv"),
     path("jobs/<uuid:public_id>/results.xlsx", downloads.results, {"export": "xlsx"}, name="job-xlsx"),
     path("jobs/<uuid:public_id>/workbook", downloads.workbook, name="job-workbook"),

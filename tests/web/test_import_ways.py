@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,7 +19,7 @@ from rowmill.uploads.places import folder_key, get_storage
 from rowmill.uploads.receive import finish_upload
 from rowmill.uploads.sessions import close_session, open_session
 from tests.conftest import People
-from tests.web.test_imports import ROWS, alice, at, save, send, signed_in, start, text_of
+from tests.web.test_imports import HEADER, ROWS, alice, at, save, send, signed_in, start, text_of
 
 __all__ = ["alice"]
 
@@ -110,8 +113,12 @@ def test_a_deleted_import_is_not_led_to(alice: Client) -> None:
     upload = send(alice)
     save(alice, upload)
     job = start(alice, upload)
+    assert "can no more be taken back" in text_of(alice.get(reverse("job", args=[job.public_id])))
     alice.post(reverse("job-delete", args=[job.public_id]))
     assert reverse("job", args=[job.public_id]) not in alice.get(at("effect", upload)).content.decode()
+    page = alice.get(reverse("contacts-remove", args=[job.public_id])).content.decode()
+    assert "Remove 4 contacts" in page
+    assert reverse("job-undo", args=[job.public_id]) not in page
 
 
 def test_a_part_of_a_page_that_may_not_be_done_says_so_on_the_page(alice: Client, people: People) -> None:
@@ -201,3 +208,23 @@ def test_an_auditor_is_told_who_goes_on(alice: Client, people: People) -> None:
     assert "a member of acme says which column is which" in text_of(ada.get(at("mapping", upload)))
     save(alice, upload)
     assert "a member of acme starts the import" in text_of(ada.get(at("effect", upload)))
+
+
+def test_the_rows_that_were_not_imported_are_mended_and_sent_again(alice: Client, people: People) -> None:
+    upload = send(alice)
+    save(alice, upload)
+    job = start(alice, upload)
+    address = reverse("job-left-rows", args=[job.public_id])
+    assert f'href="{address}"' in alice.get(reverse("job", args=[job.public_id])).content.decode()
+    assert signed_in(people.charlie).get(address).status_code == 404
+    taken = signed_in(people.ada).get(address).getvalue().decode("utf-8-sig")
+    lines = list(csv.reader(io.StringIO(taken)))
+    assert lines[0] == ["Line", "What is wrong", *HEADER]
+    assert lines[1:] == [["6", "email: this is not an e-mail address", *ROWS[4]]]
+    again = alice.post(
+        "/bulk-upload",
+        {"file": SimpleUploadedFile("again.csv", taken.replace("no mail", "mended@canary.test").encode()),
+         "kind": "contact_import", "review": "true"},
+    )  # fmt: skip
+    page = alice.get(again["Location"] + "mapping").content.decode()
+    assert page.count('value="Do not import"') == 3, "the two columns that are ours, and the choice in the list"
