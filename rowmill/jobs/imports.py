@@ -64,7 +64,7 @@ def need_bulk(upload: Upload) -> Kind:
 def missing_keys(kind: Kind, mapping: Mapping[str, int]) -> list[Column]:
     """Give the fields of which one has to be a column of the file, where none is."""
     target: Target = kind.target  # type: ignore[attr-defined]
-    names = [name for _, name in target.keys]
+    names = target.key_cells
     if any(name in mapping for name in names):
         return []
     return [column for column in kind.columns if column.name in names]

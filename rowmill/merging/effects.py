@@ -83,7 +83,7 @@ def awaits(upload: Upload) -> Awaited:
 def _has_key(upload: Upload) -> bool:
     """Tell whether some column says what a row is about; without one every row would be rejected."""
     target: Target = get_kind(upload.kind).target  # type: ignore[attr-defined]
-    return any(name in upload.mapping for _, name in target.keys)
+    return any(name in upload.mapping for name in target.key_cells)
 
 
 def is_waiting(upload: Upload) -> bool:

@@ -76,6 +76,12 @@ class Target:
         return tuple(slug for slug in POLICIES if slug != "newest" or self.newest_by)
 
     @property
+    def key_cells(self) -> tuple[str, ...]:
+        """Name the kind's columns that the keys are made of: a file has one of them, else nobody can tell its rows."""
+        made_of = {one.name: one.cell for one in self.fields}
+        return tuple(made_of.get(name, name) for _, name in self.keys)
+
+    @property
     def objects(self) -> frozenset[str]:
         """Name the columns whose JSON objects are joined, member by member, instead of replaced."""
         return frozenset({*(name for name, _, _ in self.gathered), self.extra} - {""})

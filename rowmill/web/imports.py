@@ -106,7 +106,7 @@ def mapping_page(request: MemberRequest, public_id: UUID) -> HttpResponse:
         "lines": lines,
         "missing": missing_keys(kind, mapping),
         "sound": sound,
-        "keys": {name for _, name in kind.target.keys},  # type: ignore[attr-defined]
+        "keys": set(kind.target.key_cells),  # type: ignore[attr-defined]
         "rows": rows,
         "columns": stored_columns(upload, rows or ()),
         "standing": find_standing(upload),

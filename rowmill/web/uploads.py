@@ -177,7 +177,7 @@ def _page_context(request: MemberRequest) -> dict[str, Any]:
         "kinds": [(slug, get_kind(slug).label) for slug in _kinds()],
         "lead": _lead(kind),
         "has_sample": has_sample(kind.slug),
-        "key_columns": {name for _, name in kind.target.keys} if kind.merges else set(),  # type: ignore[attr-defined]
+        "key_columns": set(kind.target.key_cells) if kind.merges else set(),  # type: ignore[attr-defined]
         "required_columns": [column for column in kind.columns if column.required],
         "optional_columns": [column for column in kind.columns if not column.required],
         "payers": [(slug, get_payer(slug).label) for slug in sorted(registry.PAYERS)],
