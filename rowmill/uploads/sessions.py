@@ -261,7 +261,9 @@ def cancel_session(caller: Caller, session: UploadSession) -> Upload:
     _end(UploadSession.objects.filter(pk=session.pk), session, caller.user, "upload.cancel")
     upload = Upload.objects.get(pk=session.upload_id)
     if upload.state != UploadState.ABORTED:
-        raise StateError("All bytes of this upload are here already. Cancel or delete its job.", state=upload.state)
+        raise StateError(
+            "All bytes of this upload are here already. Discard the file, or delete its job.", state=upload.state
+        )
     return upload
 
 

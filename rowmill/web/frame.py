@@ -126,8 +126,11 @@ def problem(request: HttpRequest, error: Exception) -> HttpResponse:
         return load_anew()
     code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
     context = {"title": TITLES[code], "message": str(error), "advice": ADVICE.get(code, "")}
+    lists = f"/{request.path.split('/')[1]}/"
     if code == 409:
         context["back"] = page_above(request.path)
+    elif code == 404 and lists == "/contacts/":
+        context |= {"back": lists, "advice": "It was deleted, or it belongs to another org. Look for it in the list."}
     if isinstance(error, Busy):
         context |= {"title": BUSY, "advice": ""}  # its own words say what to do
     return render(request, "frame/problem.html", context, status=code)
