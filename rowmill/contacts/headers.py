@@ -1,7 +1,7 @@
 """How the fields of a contact are called elsewhere: the headers that map to them by themselves.
 
 Contact exports of Apollo.io, HubSpot and Salesforce (reports and data loader), Sales Navigator, and the Connections.csv of
-LinkedIn. Case, spaces, dashes, underscores and dots never matter.
+LinkedIn. Case, spaces, dashes, underscores and dots never matter, nor a zone or a currency in brackets at the end.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ email_bounced: bounced | email bounce
 replied: email replied | has replied
 demoed: demo | demo given
 contact_id: apollo contact id | record id | contact record id | hubspot contact id | salesforce contact id |
-  contactid | crm id | id
+  contactid | crm id | id | record id - contact
 account_id: apollo account id | accountid | company id | associated company ids | associated company id | salesforce
   account id | company record id
 """

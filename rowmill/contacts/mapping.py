@@ -21,7 +21,7 @@ from rowmill.merging.room import open_room
 from rowmill.models import ColumnMapping, Upload, UploadState
 from rowmill.orgs import Caller
 from rowmill.registry import get_kind
-from rowmill.tabular.header import fold
+from rowmill.tabular.header import fold, fold_bare, known_spellings
 from rowmill.tabular.load import quote_text
 from rowmill.tabular.rows import name_columns
 from rowmill.uploads.places import hold_table
@@ -54,14 +54,21 @@ class Match:
 
 
 def match_columns(header: Sequence[str], columns: Sequence[Column]) -> list[Match]:
-    """Match each column of a file to at most one field: by exact name, then by alias, then by likeness."""
+    """Match each column of a file to at most one field: by exact name, then by alias, then by likeness.
+
+    A zone or a currency in brackets behind a name is looked over where it is no name with them.
+    """
     names, folded = name_columns(header), [fold(cell) for cell in header]
+    known = known_spellings(columns)
+    bare = ["" if said in known else fold_bare(cell) for said, cell in zip(folded, header, strict=True)]
     found: dict[int, tuple[str, How, float]] = {}
     taken: set[str] = set()
     for column in columns:
-        for n, spelling in enumerate((column.name, *column.aliases)):
-            said = fold(spelling)
-            places = [i for i, cell in enumerate(folded, 1) if cell == said and i not in found]
+        spellings = [fold(spelling) for spelling in (column.name, *column.aliases)]
+        for n, said, cells in [
+            (n, said, cells) for cells in (folded, bare) for n, said in enumerate(spellings) if said
+        ]:
+            places = [i for i, cell in enumerate(cells, 1) if cell == said and i not in found]
             if places:
                 found[places[0]] = (column.name, "alias" if n else "name", 0.95 if n else 1.0)
                 taken.add(column.name)

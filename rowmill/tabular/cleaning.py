@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 # Every sign of Unicode's category Zs, which is what DuckDB's trim takes off by itself, and what else stands for a blank.
 _ZS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-WHITE = f"E'{_ZS}\\t\\r\\n\ufeff'"
+# Signs without width, which a copy from a page leaves at the ends of a cell; those that join letters are not among them.
+_NO_WIDTH = "\u200b\u200e\u200f\u2060\ufeff"
+WHITE = f"E'{_ZS}\\t\\r\\n{_NO_WIDTH}'"
 _GAP = "E'\\x1f'"
 # What an export of ours puts an apostrophe before (tabular.writers), as people do by hand: "'+1 212 ..." is "+1 212 ...".
 _MARKED = "''([=+@\uff1d\uff0b\uff0d\uff20-])"
-_SPACE = "[\\s\\p{Zs}\\x{feff}]"
+_SPACE = f"[\\s\\p{{Zs}}{_NO_WIDTH}]"
 _NUMBER = "(?:\\d{1,3}(?:,\\d{3})+|\\d+)(?:\\.\\d+)?"
 _SCALE = "(?:[kK]|[mM]{1,2}|[mM][nN]|[bB]|[bB][nN]|[tT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)"
 _TO = "\\s*(?:-|\u2013|\u2014|to)\\s*"

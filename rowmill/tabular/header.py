@@ -29,6 +29,18 @@ def fold(name: str) -> str:
     return re.sub(r"[\s\-_.\u00a0\ufeff]+", "", name).casefold()
 
 
+# What exports put behind a name: the zone of a time, the currency of an amount, Salesforce's word for a state without a list.
+_BEHIND = re.compile(
+    r"\s*\((?:(?:UTC|GMT)(?:\s?[+-]\d{1,2}(?::?\d\d)?)?|[ECMP][SD]?T|AK[SD]T|HST|BST|IST|JST|SGT|CES?T|EES?T|WES?T|AE[SD]T|NZ[SD]T"
+    r"|(?:in )?(?:USD|EUR|GBP|CAD|AUD|CHF|JPY|INR|[$€£¥])|text only)\)\s*$"
+)
+
+
+def fold_bare(name: str) -> str:
+    """Give a header spelling as `fold` does, without the zone, currency or the like that stands in brackets behind it."""
+    return fold(_BEHIND.sub("", name))
+
+
 @dataclass(slots=True)
 class Header:
     """The header as found: its row in the sample, its names, the width of the rows below, and the kind's columns in it."""
@@ -43,8 +55,13 @@ class Header:
 
 def count_known(columns: Sequence[Column], cells: Sequence[bytes]) -> int:
     """Count the columns of a kind that these header cells name."""
-    spellings = _spellings(tuple((c.name, *c.aliases) for c in columns))
+    spellings = known_spellings(columns)
     return sum(fold(c.decode("utf-8", "replace")) in spellings for c in cells) if spellings else 0
+
+
+def known_spellings(columns: Sequence[Column]) -> frozenset[str]:
+    """Give every name of these columns, folded."""
+    return _spellings(tuple((column.name, *column.aliases) for column in columns))
 
 
 @functools.lru_cache(maxsize=16)
@@ -205,12 +222,14 @@ def _forget_names(header: Header, columns: Sequence[Column], notes: Notes, row: 
 
 
 def _map_columns(header: Header, columns: Sequence[Column], notes: Notes, row: SampleRow) -> None:
-    """Match each column of the kind by its name, then by its aliases."""
+    """Match each column of the kind by its name, then by its aliases; then without what stands in brackets behind it."""
     folded = [fold(n) for n in header.names]
+    known = known_spellings(columns)
+    bare = ["" if name in known else fold_bare(n) for name, n in zip(folded, header.names, strict=True)]
     for column in columns:
-        for spelling in (column.name, *column.aliases):
-            wanted = fold(spelling)
-            places = [i for i, name in enumerate(folded, 1) if name == wanted]
+        spellings = [fold(spelling) for spelling in (column.name, *column.aliases)]
+        for wanted, names in [(one, names) for names in (folded, bare) for one in spellings if one]:
+            places = [i for i, name in enumerate(names, 1) if name == wanted]
             if len(places) > 1 and column.required:
                 notes.add(
                     "column-doubled",

@@ -112,3 +112,29 @@ def test_what_cannot_be_mapped_is_refused(alice, people):
             save_mapping(alice, upload, mapping)
     with pytest.raises(NotAllowed):
         save_mapping(find_caller(people.ada), upload, {"email": 1})
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("Last Activity Date (EDT)", "last_contacted"),
+        ("Last Contacted (UTC+02:00)", "last_contacted"),
+        ("Annual Revenue (USD)", "annual_revenue"),
+        ("Total Funding (in USD)", "total_funding"),
+        ("Mailing State/Province (text only)", "state"),
+        ("Record ID - Contact", "contact_id"),
+        ("Annual Revenue (converted)", ""),
+        ("Title (TEXT)", ""),
+    ],
+)
+def test_a_zone_or_a_currency_in_brackets_is_looked_over(alice, header, field):
+    match = match_columns((header, "Shoe"), COLUMNS)[0]
+    assert (match.field if match.how in ("name", "alias") else "") == field
+    upload = take(alice, (header, "Email"), [("", "a@b.co")])
+    assert upload.mapping == {"email": 2} | ({field: 1} if field else {})
+
+
+def test_a_name_without_brackets_goes_first():
+    told = {m.header: m.field for m in match_columns(("Annual Revenue (USD)", "Annual Revenue", "Email"), COLUMNS)}
+    assert told == {"Annual Revenue (USD)": "", "Annual Revenue": "annual_revenue", "Email": "email"}
