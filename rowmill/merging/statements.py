@@ -61,8 +61,20 @@ class Statements:
         if not self.postgres:
             return []
         # A table that grows while it is read in order would be read again and again, longer each time.
-        ways = ("enable_hashjoin", "enable_mergejoin", "enable_material", "enable_seqscan", "jit")
+        ways = ("enable_hashjoin", "enable_mergejoin", "enable_material", "enable_seqscan", "enable_sort", "jit")
         return [f"SET LOCAL {name} = off" for name in ways]
+
+    def _seek(self, column: str, value: str) -> str:
+        """Write the condition for the org's rows with a key; `_in_order` comes behind it.
+
+        Where Postgres believes that a table is empty (it was analysed when it was), every index that begins with the org
+        looks equally good to it. Only that of the key has the rows in the key's order, and sorting is off.
+        """
+        equal = f"{column} >= {value} AND {column} <= {value}" if self.postgres else f"{column} = {value}"
+        return f"c.org_id = {self.org_id} AND {equal}"
+
+    def _in_order(self, column: str) -> str:
+        return f" ORDER BY c.org_id, {column}" if self.postgres else ""
 
     def _type(self, name: str) -> str:
         return str(self.plan.target.model_field(name).db_type(connection))
@@ -77,14 +89,16 @@ class Statements:
             n, a, b = (f"json_extract(k.value, '$.{name}')" for name in "nab")
             told = "json_each(%s) AS k"
         # Each a probe of an index, whatever the planner thinks of the table's size.
-        there = [f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND c.match_key = {a} LIMIT 1)"]
+        there = [self._first("c.match_key", a)]
         if len(self.plan.target.keys) > 1:
             other = f"c.{self.plan.target.keys[1][1]}"
-            there.append(
-                f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND {other} = {b} "
-                f"AND {_is_filled(other)} LIMIT 1)"
-            )
+            there.append(self._first(other, b, f" AND {_is_filled(other)}"))
         return f"SELECT {n} FROM {told} WHERE {' OR '.join(f'{one} IS NOT NULL' for one in there)}"
+
+    def _first(self, column: str, value: str, more: str = "", what: str = "c.id") -> str:
+        """Give something of the first of the org's rows that has a key."""
+        where = f"{self._seek(column, value)}{more}{self._in_order(column)}"
+        return f"(SELECT {what} FROM {self.table} AS c WHERE {where} LIMIT 1)"
 
     def new_constants(self, clock: str) -> dict[str, str]:
         """Give the columns that are the same in all new rows of a batch, as SQL; `clock` is the time."""
@@ -137,13 +151,9 @@ class Statements:
     def adopt(self) -> str:
         """Let a row with the first key take over the one that has the second alone, where there is none of the first."""
         (first, field), (second, other) = self.plan.target.keys
-        alone = (
-            f"(SELECT c.match_key FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND c.{field} = '' "
-            f"AND c.{other} = s.{other} AND c.match_key LIKE '{second}:%' LIMIT 1)"
-        )
-        there = (
-            f"(SELECT c.id FROM {self.table} AS c WHERE c.org_id = {self.org_id} AND c.match_key = s.match_key LIMIT 1)"
-        )
+        more = f" AND c.{field} = '' AND c.match_key LIKE '{second}:%'"
+        alone = self._first(f"c.{other}", f"s.{other}", more, "c.match_key")
+        there = self._first("c.match_key", "s.match_key")
         return (
             f"UPDATE {STAGED} AS s SET seek_key = {alone} WHERE s.adopts AND s.match_key LIKE '{first}:%' "
             f"AND {alone} IS NOT NULL AND {there} IS NULL"
@@ -172,19 +182,20 @@ class Statements:
     def _with_second(self, what: str) -> str:
         """Ask something of the rows of the table that have a staged row's second key."""
         field = self.plan.target.keys[1][1]
-        return (
-            f"(SELECT {what} FROM {self.table} AS c WHERE c.org_id = {self.org_id} "
-            f"AND c.{field} = s.{field} AND {_is_filled(f'c.{field}')})"
-        )
+        where = f"{self._seek(f'c.{field}', f's.{field}')} AND {_is_filled(f'c.{field}')}"
+        rows = f"{self.table} AS c WHERE {where}"
+        if self.postgres:  # in a subquery: an order means nothing where rows are counted
+            rows = f"(SELECT c.match_key FROM {rows}{self._in_order(f'c.{field}')}) AS c"
+        return f"(SELECT {what} FROM {rows})"
 
     # ---------------------------------------------------------------------------------------- the merge
 
     def find(self, which: str) -> str:
         """Note which staged rows are there already, and whether anything would change; on Postgres lock those."""
-        there = f"c.org_id = {self.org_id} AND c.match_key = COALESCE(s.seek_key, s.match_key)"
+        there = self._seek("c.match_key", "COALESCE(s.seek_key, s.match_key)")
         joined = f"JOIN {self.table} AS c ON {there}"
         if self.postgres:  # a probe for each row, which no planner turns into anything else
-            probe = f"SELECT * FROM {self.table} AS c WHERE {there} LIMIT 1 FOR NO KEY UPDATE"
+            probe = f"SELECT * FROM {self.table} AS c WHERE {there}{self._in_order('c.match_key')} LIMIT 1 FOR NO KEY UPDATE"
             joined = f"CROSS JOIN LATERAL ({probe}) AS c"
         return (
             f"INSERT INTO {FOUND} (row_number, id, differs) SELECT s.row_number, c.id, {self.differs()} "

@@ -155,7 +155,7 @@ class _Taking:
         step = _Step(last)
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":  # which knows nothing of the size of tables that were just filled
-                for name in ("enable_hashjoin", "enable_mergejoin", "enable_material", "jit"):
+                for name in ("enable_hashjoin", "enable_mergejoin", "enable_material", "enable_sort", "jit"):
                     cursor.execute(f"SET LOCAL {name} = off")
             step.removed += self._remove_gone(last) + self._free_keys(cursor, last)
             cursor.execute(self._restore_sql(), self._range(last))
@@ -206,7 +206,11 @@ class _Taking:
         table = self.target.table
         columns = [field.column for field in self.target.model._meta.concrete_fields if not field.primary_key]
         # As a value, who has the old key is looked up in the index, row by row, whatever the planner thinks.
-        holder = f"SELECT d.id FROM {table} AS d WHERE d.org_id = c.org_id AND d.match_key = {_old('match_key')}"
+        key = _old("match_key")
+        there, order = f"d.match_key = {key}", ""
+        if connection.vendor == "postgresql":  # written as `Statements` seeks keys
+            there, order = f"d.match_key >= {key} AND d.match_key <= {key}", " ORDER BY d.org_id, d.match_key"
+        holder = f"SELECT d.id FROM {table} AS d WHERE d.org_id = c.org_id AND {there}{order}"
         where = f"{_THESE} AND c.revision = o.revision AND COALESCE(({holder} LIMIT 1), c.id) = c.id"
         if connection.vendor == "postgresql":
             sets = ", ".join(f"{name} = r.{name}" for name in columns)
