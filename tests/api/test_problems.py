@@ -126,7 +126,7 @@ def test_bad_token_is_401_with_a_sentence(db: None) -> None:
 
 def test_wrong_method_type_and_body(alice: APIClient) -> None:
     assert alice.put(f"/api/v1/uploads/{NOWHERE}/").json()["code"] == "method_not_allowed"
-    assert alice.put(f"/api/v1/uploads/{NOWHERE}/")["Allow"] == "GET, HEAD, OPTIONS"
+    assert alice.put(f"/api/v1/uploads/{NOWHERE}/")["Allow"] == "GET, DELETE, HEAD, OPTIONS"
     wrong_type = alice.post("/api/v1/auth/token/", "email=a", content_type="text/plain")
     assert (wrong_type.status_code, wrong_type.json()["code"]) == (415, "unsupported_type")
     broken = alice.post("/api/v1/auth/token/", "{", content_type="application/json")

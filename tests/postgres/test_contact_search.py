@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from rowmill.contacts import browse, counting
+from rowmill.contacts import browse
 from rowmill.contacts.browse import Ask, _sort, find_contacts, list_contacts
 from rowmill.contacts.words import Condition
 from rowmill.orgs import find_caller
+from rowmill.tables import counting
 from tests.contacts.made import make_contacts
 from tests.early import ON_POSTGRES
 
