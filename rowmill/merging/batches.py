@@ -19,6 +19,7 @@ from rowmill.contracts import Outcome, Problem
 from rowmill.errors import NotFound
 from rowmill.merging.groups import AMBIGUOUS, DUPLICATE, JOINED, SHARED, Groups
 from rowmill.merging.reader import Reader
+from rowmill.merging.room import open_duck
 from rowmill.merging.target import Plan
 from rowmill.registry import get_check
 from rowmill.tabular.load import quote_name, quote_text
@@ -130,14 +131,9 @@ def _open_duck(scratch: Path) -> duckdb.DuckDBPyConnection:
     """Give the DuckDB of this process."""
     with _lock:
         if (con := _opened.get(os.getpid())) is None:
-            con = duckdb.connect(config={"threads": 1})  # besides those that ask it there is none
-            con.execute(f"SET GLOBAL memory_limit='{MEMORY}'")
-            con.execute("SET GLOBAL autoinstall_known_extensions=false; SET GLOBAL autoload_known_extensions=false")
-            con.execute(f"SET GLOBAL temp_directory={quote_text(str(_put_off(scratch)))}")
-            con.execute(
-                "SET GLOBAL allocator_background_threads=true"
-            )  # what is freed goes back to the system in seconds
-            con.execute("SET GLOBAL TimeZone='UTC'; SET GLOBAL preserve_insertion_order=false")
+            con = open_duck(MEMORY, _put_off(scratch))
+            # What is freed goes back to the system within seconds.
+            con.execute("SET GLOBAL allocator_background_threads=true")
             # It looks for lists that would be quicker joined; ours are short, and looking takes a sixth of a plan's time.
             con.execute("SET GLOBAL disabled_optimizers='in_clause'")
             _opened[os.getpid()] = con

@@ -29,21 +29,21 @@ def open_room(scratch: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection
     if not _free.acquire(timeout=PATIENCE_SECONDS):
         raise Busy(retry_after_seconds=AGAIN_SECONDS)
     try:
-        put_off = scratch and scratch / "duck"
-        with open_duck(MEMORY, put_off) as con:
+        with open_duck(MEMORY, scratch and scratch / "duck") as con:
             yield con
     finally:
         _free.release()
 
 
 def open_duck(memory: str, put_off: Path | None) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB of its own memory. `put_off`: the folder for what does not fit, where files of ours are read."""
+    """Open a DuckDB of its own memory, for one thread or its cursors. `put_off`: the folder for what does not fit, where
+    files of ours are read."""
     con = duckdb.connect(config={"threads": 1, "memory_limit": memory})
-    con.execute("SET TimeZone='UTC'; SET preserve_insertion_order=false")
+    con.execute("SET GLOBAL TimeZone='UTC'; SET GLOBAL preserve_insertion_order=false")
     if put_off is None:
         con.execute("SET enable_external_access=false")
     else:
         put_off.mkdir(parents=True, exist_ok=True, mode=0o700)
-        con.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
-        con.execute(f"SET temp_directory={quote_text(str(put_off))}")
+        con.execute("SET GLOBAL autoinstall_known_extensions=false; SET GLOBAL autoload_known_extensions=false")
+        con.execute(f"SET GLOBAL temp_directory={quote_text(str(put_off))}")
     return con
